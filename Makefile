@@ -1,0 +1,55 @@
+# The same targets people and CI run. `make up` starts a cluster, `make test` runs everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: up install dev check format test unit e2e bench update verify lock clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@hack/make-venv $(PYTHON) $(VENV) requirements.lock
+	@touch $@
+
+dev: $(VENV)/.dev
+
+$(VENV)/.dev: pyproject.toml requirements-dev.lock
+	@hack/make-venv $(PYTHON) $(VENV) requirements-dev.lock
+	@touch $@ $(VENV)/.installed
+
+up: install
+	@$(BIN)/pinnace up $(ARGS)
+
+check: dev
+	$(BIN)/ruff check src tests bench hack
+	$(BIN)/ruff format --check src tests bench hack
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev
+	$(BIN)/ruff check --fix src tests bench hack
+	$(BIN)/ruff format src tests bench hack
+
+test: dev
+	@hack/run-tests
+
+unit: dev
+	$(BIN)/pytest tests/unit
+
+e2e: dev
+	$(BIN)/pytest tests/e2e
+
+bench: dev
+	$(BIN)/python -m bench $(ARGS)
+
+update: dev
+	$(BIN)/python hack/update.py
+
+verify: dev
+	$(BIN)/python hack/update.py --verify
+
+lock:
+	hack/lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,123 @@
+"""Reading and building the metadata every object has."""
+
+import uuid
+from collections.abc import Iterable
+from random import SystemRandom
+from typing import Any, cast
+
+from pinnace.api.types import GVK, Object, split_api_version
+
+_random = SystemRandom()
+#: The alphabet of generated suffixes: no vowels and no digits that look like letters (apimachinery ``util/rand``).
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def metadata(obj: Object) -> Object:
+    return cast(Object, obj.get("metadata") or {})
+
+
+def name(obj: Object) -> str:
+    return str(metadata(obj).get("name") or "")
+
+
+def namespace(obj: Object) -> str:
+    """``""`` for cluster-scoped objects."""
+    return str(metadata(obj).get("namespace") or "")
+
+
+def uid(obj: Object) -> str:
+    return str(metadata(obj).get("uid") or "")
+
+
+def resource_version(obj: Object) -> str:
+    return str(metadata(obj).get("resourceVersion") or "")
+
+
+def generation(obj: Object) -> int:
+    return int(metadata(obj).get("generation") or 0)
+
+
+def labels(obj: Object) -> dict[str, str]:
+    return cast(dict[str, str], metadata(obj).get("labels") or {})
+
+
+def annotations(obj: Object) -> dict[str, str]:
+    return cast(dict[str, str], metadata(obj).get("annotations") or {})
+
+
+def finalizers(obj: Object) -> list[str]:
+    return cast(list[str], metadata(obj).get("finalizers") or [])
+
+
+def is_deleting(obj: Object) -> bool:
+    return bool(metadata(obj).get("deletionTimestamp"))
+
+
+def key(obj: Object) -> str:
+    """``namespace/name``, or ``name`` for cluster-scoped objects: the key of informers and work queues."""
+    space = namespace(obj)
+    return f"{space}/{name(obj)}" if space else name(obj)
+
+
+def split_key(text: str) -> tuple[str, str]:
+    """``(namespace, name)`` of a ``key``; the namespace is ``""`` if it has none."""
+    space, _, leaf = text.rpartition("/")
+    return space, leaf
+
+
+def gvk(obj: Object) -> GVK:
+    return GVK(*split_api_version(str(obj.get("apiVersion") or "")), str(obj.get("kind") or ""))
+
+
+def owner_references(obj: Object) -> list[Object]:
+    return cast(list[Object], metadata(obj).get("ownerReferences") or [])
+
+
+def controller_of(obj: Object) -> Object | None:
+    """The owner reference with ``controller: true``, of which there is at most one."""
+    return next((ref for ref in owner_references(obj) if ref.get("controller")), None)
+
+
+def owner_reference(owner: Object, *, controller: bool = True, block_deletion: bool = True) -> Object:
+    """A reference to ``owner`` for an object it controls."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name(owner),
+        "uid": uid(owner),
+        "controller": controller,
+        "blockOwnerDeletion": block_deletion,
+    }
+
+
+def copy(value: Any) -> Any:
+    """A deep copy of JSON data, for changing what is shared."""
+    if isinstance(value, dict):
+        return {k: copy(v) if isinstance(v, dict | list) else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [copy(v) if isinstance(v, dict | list) else v for v in value]
+    return value
+
+
+def new_uid() -> str:
+    return str(uuid.uuid4())
+
+
+def random_suffix(length: int = 5) -> str:
+    return "".join(_random.choices(SUFFIX_ALPHABET, k=length))
+
+
+def generate_name(base: str) -> str:
+    """A name from ``generateName``: at most 63 characters, ending in five random ones."""
+    return base[:58] + random_suffix()
+
+
+def condition(obj: Object, type: str) -> Object | None:
+    """The entry of ``status.conditions`` of that type."""
+    conditions: Iterable[Object] = (obj.get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c.get("type") == type), None)
+
+
+def has_condition(obj: Object, type: str, status: str = "True") -> bool:
+    found = condition(obj, type)
+    return found is not None and found.get("status") == status

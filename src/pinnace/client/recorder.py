@@ -1,0 +1,123 @@
+"""Recording Events about objects, as ``kubectl describe`` shows them.
+
+The same event again (same object, type, reason, message, component) raises the count of the one that exists; events
+are written in the background in order, at most ``BACKLOG`` waiting, the newest dropped beyond that: an event never
+holds up or fails the work it tells of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+
+from pinnace.api import meta
+from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.resources import EVENTS
+from pinnace.api.types import Object
+from pinnace.client.client import Client
+from pinnace.core.clock import Clock, timestamp
+from pinnace.core.supervisor import Tasks
+
+log = logging.getLogger(__name__)
+
+
+BACKLOG = 1000
+REMEMBERED = 4096
+NORMAL = "Normal"
+WARNING = "Warning"
+
+
+class Recorder:
+    """Events of one component (``kubelet``, ``default-scheduler``, ``deployment-controller``)."""
+
+    def __init__(self, client: Client, clock: Clock, component: str, *, host: str = "") -> None:
+        self._client = client
+        self._clock = clock
+        self._source: Object = {"component": component, **({"host": host} if host else {})}
+        self._tasks = Tasks(f"events/{component}", clock)
+        self._waiting: asyncio.Queue[tuple[Object, str, str, str, float]] = asyncio.Queue(BACKLOG)
+        self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()  # event -> its name and count
+        self._writer: asyncio.Task[None] | None = None
+
+    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """Record that ``reason`` happened to ``obj``; ``field_path`` names a part (``spec.containers{web}``)."""
+        reference: Object = {
+            "kind": obj["kind"],
+            "apiVersion": obj["apiVersion"],
+            "name": meta.name(obj),
+            "uid": meta.uid(obj),
+            "resourceVersion": meta.resource_version(obj),
+        }
+        if space := meta.namespace(obj):
+            reference["namespace"] = space
+        if field_path:
+            reference["fieldPath"] = field_path
+        if self._writer is None:
+            self._writer = self._tasks.forever(self._write_all, name="writer")
+        try:
+            self._waiting.put_nowait((reference, type, reason, message[:1024], self._clock.now()))
+        except asyncio.QueueFull:
+            log.warning("too many events are waiting, dropped: %s %s: %s", meta.key(obj), reason, message)
+
+    async def _write_all(self) -> None:
+        while True:
+            reference, type, reason, message, when = await self._waiting.get()
+            try:
+                await self._write(reference, type, reason, message, when)
+            except (ApiError, OSError, TimeoutError) as error:
+                # A namespace that is going away takes no new objects; everything else deserves a look.
+                level = logging.DEBUG if is_reason(error, "Forbidden", "NotFound") else logging.WARNING
+                log.log(level, "cannot record event %s of %s: %s", reason, reference["name"], error)
+            finally:
+                self._waiting.task_done()
+
+    async def _write(self, reference: Object, type: str, reason: str, message: str, when: float) -> None:
+        space = str(reference.get("namespace") or "default")
+        same = (reference["uid"], str(reference.get("fieldPath", "")), type, reason, message)
+        known = self._known.get(same)
+        if known is not None:
+            event_name, count = known[0], known[1] + 1
+            change = {"count": count, "lastTimestamp": timestamp(when)}
+            try:
+                await self._client.patch(EVENTS, event_name, change, space)
+            except ApiError as error:
+                if not is_reason(error, "NotFound"):
+                    raise
+            else:
+                self._remember(same, event_name, count)
+                return
+        event_name = f"{reference['name']}.{int(when * 1e9):x}"
+        await self._client.create(
+            EVENTS,
+            {
+                "kind": "Event",
+                "apiVersion": "v1",
+                "metadata": {"name": event_name, "namespace": space},
+                "involvedObject": reference,
+                "reason": reason,
+                "message": message,
+                "source": self._source,
+                "firstTimestamp": timestamp(when),
+                "lastTimestamp": timestamp(when),
+                "count": 1,
+                "type": type,
+                "eventTime": None,
+                "reportingComponent": self._source["component"],
+                "reportingInstance": self._source.get("host", ""),
+            },
+        )
+        self._remember(same, event_name, 1)
+
+    def _remember(self, same: tuple[str, ...], event_name: str, count: int) -> None:
+        self._known[same] = (event_name, count)
+        self._known.move_to_end(same)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def flush(self) -> None:
+        """Wait until everything recorded so far is written."""
+        await self._waiting.join()
+
+    async def stop(self) -> None:
+        await self._tasks.stop()

@@ -1,0 +1,1 @@
+"""Building blocks that know nothing of Kubernetes: time, back-off, queues, supervision."""

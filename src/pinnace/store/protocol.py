@@ -1,0 +1,177 @@
+"""The ``Store`` protocol: etcd's model, split into a local view to read and a remote or durable log to write.
+
+Every backend keeps an MVCC view in this process (``pinnace.store.mvcc``). Reads and watches are served from it and see
+only what is durable. ``commit`` returns once its writes are durable *and* in the view. ``sync`` makes the view at least
+as new as every write that any process had been answered before the call: nothing to do where this process is the only
+writer, one linearizable read of the revision where it is not (etcd).
+
+Revisions count transactions that wrote something, from 1, over the whole store. A revision older than
+``compacted_revision`` cannot be read or watched from any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class KeyValue:
+    """One version of one key. Immutable; ``decoded`` is a slot for the reader's own cache of the parsed value."""
+
+    __slots__ = ("create_revision", "decoded", "key", "mod_revision", "value", "version")
+
+    def __init__(self, key: str, value: bytes, create_revision: int, mod_revision: int, version: int) -> None:
+        self.key = key
+        self.value = value
+        self.create_revision = create_revision
+        self.mod_revision = mod_revision
+        self.version = version  # 1 for the write that created the key, then one more for each
+        self.decoded: Any = None
+
+    def __repr__(self) -> str:
+        return f"KeyValue({self.key!r}, mod_revision={self.mod_revision}, version={self.version})"
+
+
+class Event:
+    """One key's change. ``current`` is None for a deletion; ``previous`` is None for a creation.
+
+    ``frames`` is a slot for the reader's own cache of encoded forms, shared by all its watchers.
+    """
+
+    __slots__ = ("current", "frames", "key", "previous", "revision")
+
+    def __init__(self, key: str, revision: int, current: KeyValue | None, previous: KeyValue | None) -> None:
+        self.key = key
+        self.revision = revision
+        self.current = current
+        self.previous = previous
+        self.frames: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write ``value`` under ``key``. The store passes it through its ``stamp`` with the revision it gets."""
+
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove ``key``; no effect, and no revision, if it does not exist."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Holds if ``key``'s mod_revision is ``mod_revision``; 0 means that the key does not exist."""
+
+    key: str
+    mod_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Txn:
+    """All of ``writes`` in one revision, or none if any of ``compares`` fails."""
+
+    compares: Sequence[Compare] = field(default=())
+    writes: Sequence[Put | Delete] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """``succeeded`` is False if a compare failed (nothing was written). ``puts`` are the new versions, in order of
+    the transaction's Puts. ``revision`` is the store's revision after the transaction."""
+
+    succeeded: bool
+    revision: int
+    puts: Sequence[KeyValue] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """``items`` in key order; ``more`` if a limit cut them; ``count`` of all keys in it; the ``revision`` read."""
+
+    items: list[KeyValue]
+    revision: int
+    more: bool
+    count: int
+
+
+class CompactedError(Exception):
+    """The revision asked for is older than ``compacted`` and no longer kept."""
+
+    def __init__(self, compacted: int) -> None:
+        super().__init__(f"required revision has been compacted (oldest kept: {compacted})")
+        self.compacted = compacted
+
+
+class FutureRevisionError(Exception):
+    """The revision asked for has not been reached yet."""
+
+    def __init__(self, asked: int, current: int) -> None:
+        super().__init__(f"required revision {asked} is a future revision (current: {current})")
+        self.asked = asked
+        self.current = current
+
+
+class StoreError(Exception):
+    """The backend cannot serve: says what failed and what to do (disk full, data from a newer version, etcd away)."""
+
+
+#: Called synchronously, in revision order, with events of whole transactions; must not block or raise.
+#: Called with ``None`` once, at the end, if the store ends the watch (it is closing).
+Sink = Callable[[Sequence[Event] | None], None]
+
+
+class Watch(Protocol):
+    """A running watch."""
+
+    def cancel(self) -> None:
+        """The sink is not called again. Idempotent."""
+
+
+#: Writes the revision into a value as it is committed: ``stamp(value, revision)``. Pure and fast.
+Stamp = Callable[[bytes, int], bytes]
+
+
+class Store(Protocol):
+    """See the module's docstring. Not thread-safe: one event loop owns it."""
+
+    @property
+    def revision(self) -> int:
+        """The newest revision in the view."""
+
+    @property
+    def compacted_revision(self) -> int:
+        """The oldest revision that can still be read; 0 if nothing was compacted."""
+
+    async def sync(self) -> int:
+        """Wait until the view holds every write answered before the call; return its revision."""
+
+    def get(self, key: str, revision: int = 0) -> KeyValue | None:
+        """The newest version of ``key`` at ``revision`` (0: now). Raises CompactedError, FutureRevisionError."""
+
+    def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
+        """Keys in [start, end) at ``revision`` (0: now), at most ``limit`` (0: all). Raises as ``get``."""
+
+    async def commit(self, txn: Txn) -> Committed:
+        """Apply ``txn`` atomically; return when it is durable and visible. Raises StoreError, having written nothing
+        or (only if the backend was lost meanwhile) not knowing."""
+
+    def watch(self, start: str, end: str, revision: int, sink: Sink) -> Watch:
+        """Feed ``sink`` every event on keys in [start, end) with a revision > ``revision``, past ones first (before
+        this returns), then new ones as they are committed. Raises CompactedError."""
+
+    async def compact(self, revision: int) -> None:
+        """Forget versions that are not the newest at ``revision``. Raises as ``get``."""
+
+    async def close(self) -> None:
+        """Finish the commits under way, end the watches, release the files. Idempotent."""
+
+
+def prefix_end(prefix: str) -> str:
+    """The end of the range of all keys that start with ``prefix``."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
