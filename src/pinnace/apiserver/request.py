@@ -1,9 +1,15 @@
-"""What travels through the request pipeline."""
+"""What travels through the request pipeline, and what the pipeline asks of authentication, authorization and
+admission."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +44,137 @@ class Attributes:
     @property
     def is_resource(self) -> bool:
         return bool(self.resource)
+
+
+class RequestInfo:
+    """What a method, path and query ask for, as upstream's RequestInfo has it. For a path that is no resource only
+    ``verb`` and ``path`` are set."""
+
+    __slots__ = ("group", "is_resource", "name", "namespace", "path", "resource", "subresource", "verb", "version")
+
+    def __init__(
+        self,
+        verb: str,
+        path: str,
+        group: str = "",
+        version: str = "",
+        resource: str = "",
+        subresource: str = "",
+        namespace: str = "",
+        name: str = "",
+    ) -> None:
+        self.verb = verb
+        self.path = path
+        self.group = group
+        self.version = version
+        self.resource = resource
+        self.subresource = subresource
+        self.namespace = namespace
+        self.name = name
+        self.is_resource = bool(resource)
+
+
+class Request:
+    """One request. ``shared`` is set for those from this process: they are answered with objects, not bytes, and
+    their ``body`` is an object. ``headers`` have lower-case names. ``peer`` is a scratch space that lives as long as
+    the connection."""
+
+    __slots__ = (
+        "_query",
+        "body",
+        "certificate",
+        "headers",
+        "info",
+        "method",
+        "path",
+        "peer",
+        "query_string",
+        "shared",
+        "user",
+        "warnings",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query_string: str,
+        headers: Mapping[str, str],
+        body: Any,
+        *,
+        certificate: bytes | None = None,
+        peer: dict[str, Any] | None = None,
+        shared: bool = False,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.headers = headers
+        self.body = body
+        self.certificate = certificate
+        self.peer = peer if peer is not None else {}
+        self.shared = shared
+        self.user = ANONYMOUS
+        self.info = RequestInfo("", path)
+        self.warnings: list[str] = []
+        self._query: dict[str, str] | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The first value of every query parameter."""
+        if self._query is None:
+            self._query = {}
+            if self.query_string:
+                for name, value in parse_qsl(self.query_string, keep_blank_values=True):
+                    self._query.setdefault(name, value)
+        return self._query
+
+    def set_query(self, query: Mapping[str, str]) -> None:
+        """Give the parameters already taken apart."""
+        self._query = dict(query)
+
+
+@dataclass(slots=True)
+class AdmissionAttributes:
+    """One change on its way to the store. Mutating plugins may change ``object`` in place (None for DELETE)."""
+
+    operation: str  # CREATE, UPDATE, DELETE, CONNECT
+    resource: Resource
+    subresource: str
+    namespace: str
+    name: str  # "" for a create whose name is not known yet
+    object: Object | None
+    old_object: Object | None
+    user: User
+    dry_run: bool = False
+    options: Object = field(default_factory=dict)
+    #: Warnings for the client, in order; plugins append.
+    warnings: list[str] = field(default_factory=list)
+
+
+class Authenticator(Protocol):
+    def authenticate(self, certificate: bytes | None, headers: Mapping[str, str]) -> User | None:
+        """Who sent a request over a connection with this client certificate (DER; already verified by TLS against the
+        client CA) and these headers. None if it shows no credentials. Raises ApiError 401 for wrong ones."""
+
+
+class Impersonator(Protocol):
+    def impersonate(self, user: User, headers: Mapping[str, str]) -> User:
+        """Whom ``user`` acts as, by the ``impersonate-*`` headers. Raises ApiError 403, 400."""
+
+
+class Authorizer(Protocol):
+    @property
+    def generation(self) -> int:
+        """Changes whenever an answer may: answers are cached as long as it stays."""
+
+    def authorize(self, attributes: Attributes) -> tuple[bool, str]:
+        """Whether it is allowed, and if not why, for the message ("" for nothing to add)."""
+
+
+class Admission(Protocol):
+    async def admit(self, attributes: AdmissionAttributes) -> None:
+        """Mutating plugins in order. Raises ApiError to refuse."""
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        """Validating plugins, after schema validation. Raises ApiError to refuse."""
