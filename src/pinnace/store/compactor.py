@@ -1,0 +1,108 @@
+"""Self-compaction: decides up to which revision history is forgotten, and when to look again.
+
+The policy is pure arithmetic on revisions (``Policy.target``); ``Compactor`` runs it from the clock, and at once when
+the history outgrows its bounds. Nothing is scheduled while there is nothing to forget: an idle store costs nothing.
+
+Bound: history holds at most ``max_bytes`` of superseded values and ``max_events`` events, plus what is committed while
+a compaction runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pinnace.core.clock import Clock, Timer
+from pinnace.core.supervisor import Tasks
+from pinnace.store.mvcc import View
+from pinnace.store.protocol import StoreError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Keep the history of the last ``max_age`` seconds, and of the last ``min_events`` events however old, but never
+    more than ``max_events`` events or ``max_bytes`` bytes of superseded values."""
+
+    max_age: float = 300.0
+    min_events: int = 1_000
+    max_events: int = 50_000
+    max_bytes: int = 64 << 20
+    #: Seconds between two looks at the clock.
+    interval: float = 30.0
+
+    def exceeded(self, view: View) -> bool:
+        return view.event_count > self.max_events or view.superseded_bytes > self.max_bytes
+
+    def target(self, view: View, aged: int) -> int:
+        """The revision to compact at, where ``aged`` is the newest one reached longer than ``max_age`` ago."""
+        count = view.event_count
+        if self.exceeded(view):
+            # Down to three quarters of the bounds, so that the next compaction is a while away.
+            keep = self.max_events * 3 // 4
+            if view.superseded_bytes > self.max_bytes:
+                keep = min(keep, count * 3 // 4 * self.max_bytes // view.superseded_bytes)
+            return max(view.revision_of_event(count - keep) - 1, view.compacted) if keep else view.revision
+        if count <= self.min_events:
+            return view.compacted
+        return max(min(aged, view.revision_of_event(count - self.min_events) - 1), view.compacted)
+
+
+class Compactor:
+    """Runs ``compact(revision)`` for one store; failures are logged and tried again at the next look."""
+
+    def __init__(self, view: View, clock: Clock, policy: Policy, compact: Callable[[int], Awaitable[None]]) -> None:
+        self._view = view
+        self._clock = clock
+        self._policy = policy
+        self._compact = compact
+        self._tasks = Tasks("store-compactor", clock)
+        self._marks: deque[tuple[float, int]] = deque()  # (time, revision then), oldest first
+        self._aged = 0
+        self._timer: Timer | None = None
+        self._running = False
+
+    def changed(self) -> None:
+        """The view has grown."""
+        if self._timer is None and self._view.event_count > self._policy.min_events:
+            self._mark()
+            self._timer = self._clock.call_later(self._policy.interval, self._look)
+        if not self._running and self._policy.exceeded(self._view):
+            self._start()
+
+    def _mark(self) -> None:
+        now = self._clock.monotonic()
+        self._marks.append((now, self._view.revision))
+        while self._marks and self._marks[0][0] <= now - self._policy.max_age:
+            self._aged = self._marks.popleft()[1]
+
+    def _look(self) -> None:
+        self._timer = None
+        self._mark()
+        if not self._running and self._policy.target(self._view, self._aged) > self._view.compacted:
+            self._start()
+        if self._view.event_count > self._policy.min_events:
+            self._timer = self._clock.call_later(self._policy.interval, self._look)
+
+    def _start(self) -> None:
+        self._running = True
+        self._tasks.spawn(self._run(), name="compact")
+
+    async def _run(self) -> None:
+        try:
+            target = self._policy.target(self._view, self._aged)
+            if target > self._view.compacted:
+                await self._compact(target)
+        except StoreError as error:
+            log.warning("cannot compact the store, trying again later: %s", error)
+        finally:
+            self._running = False
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self._tasks.stop()

@@ -1,0 +1,109 @@
+"""A store whose only writer is this process: the view, group commit, watches and compaction over a journal."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Generator, Sequence
+
+from pinnace.core.clock import Clock
+from pinnace.store.commit import GroupCommit, Journal
+from pinnace.store.compactor import Compactor, Policy
+from pinnace.store.mvcc import View
+from pinnace.store.protocol import Committed, Event, KeyValue, Range, Sink, Stamp, StoreError, Txn, Watch
+from pinnace.store.watchers import Watchers
+
+#: Events freed, and rows dropped, in one go by a compaction.
+SLICE = 200
+
+
+@types.coroutine
+def _pause() -> Generator[None, None, None]:
+    """Let the event loop run what else is ready."""
+    yield
+
+
+class LocalStore:
+    """Implements ``protocol.Store``. ``view`` and ``journal`` hold the same state when they are handed over;
+    ``garbage`` are compacted rows that the journal still has."""
+
+    def __init__(
+        self,
+        view: View,
+        journal: Journal,
+        *,
+        stamp: Stamp,
+        clock: Clock,
+        policy: Policy | None = None,
+        garbage: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        self._view = view
+        self._journal = journal
+        self._watchers = Watchers()
+        self._commits = GroupCommit(view, journal, stamp, self._applied)
+        self._compactor = Compactor(view, clock, policy or Policy(), self.compact)
+        self._compacting = asyncio.Lock()
+        self._garbage = list(garbage)  # compacted rows the journal has yet to drop
+        self._closed = False
+        self._compactor.changed()
+
+    @property
+    def revision(self) -> int:
+        return self._view.revision
+
+    @property
+    def compacted_revision(self) -> int:
+        return self._view.compacted
+
+    async def sync(self) -> int:
+        return self._view.revision
+
+    def get(self, key: str, revision: int = 0) -> KeyValue | None:
+        return self._view.get(key, revision)
+
+    def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
+        return self._view.range(start, end, revision, limit)
+
+    async def commit(self, txn: Txn) -> Committed:
+        return await self._commits.commit(txn)
+
+    def _applied(self, events: Sequence[Event]) -> None:
+        self._watchers.dispatch(events)
+        self._compactor.changed()
+
+    def watch(self, start: str, end: str, revision: int, sink: Sink) -> Watch:
+        if self._closed:
+            raise StoreError("the store is closed")
+        past = self._view.events(start, end, revision)
+        watcher = self._watchers.add(start, end, max(revision, self._view.revision), sink)
+        if past:
+            sink(past)
+        return watcher
+
+    async def compact(self, revision: int) -> None:
+        async with self._compacting:
+            if revision == self._view.compacted and not self._garbage:
+                return
+            self._view.compact(revision)
+            await self._journal.compact(revision)
+            while (gone := self._view.trim(SLICE)) is not None:
+                # Dropped from the journal only now that the compaction is durable; kept here if that fails.
+                self._garbage += gone
+                await self._drop_garbage()
+                await _pause()
+            await self._drop_garbage()
+
+    async def _drop_garbage(self) -> None:
+        while self._garbage:
+            await self._journal.forget(self._garbage[:SLICE])
+            del self._garbage[:SLICE]
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._compactor.stop()
+        await self._commits.close()
+        self._watchers.close()
+        async with self._compacting:
+            await self._journal.close()

@@ -1,0 +1,216 @@
+"""The MVCC view: the current version of every key in key order, and the events since the last compaction.
+
+One view holds all that reads and watches are served from. It is changed only by ``apply``, with events that are already
+durable, and by ``compact``/``trim``. A past revision is read by undoing the events after it, so history costs nothing
+but the events themselves:
+
+    revision 7 of [a, b, c], newest revision 9, event 8 put b (was b@3), event 9 deleted d (was d@5)
+    -> the current a, b, c without what changed after 7, plus what those events say was there: a, b@3, c, d@5
+
+Bounds: inserting or finding a key costs O(log n) comparisons and moves at most ``CHUNK`` pointers; a range costs one
+list slice per chunk; a read in the past costs one look at each event after it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from operator import attrgetter
+
+from pinnace.store.protocol import CompactedError, Event, FutureRevisionError, KeyValue, Range
+
+#: Most keys per chunk of the index; a chunk that grows beyond it is split in half.
+CHUNK = 1024
+
+_key_of = attrgetter("key")
+_revision_of = attrgetter("revision")
+
+
+class _Chunk:
+    """A run of neighbouring keys; ``items[i]`` is the version of ``keys[i]``."""
+
+    __slots__ = ("items", "keys")
+
+    def __init__(self, keys: list[str], items: list[KeyValue]) -> None:
+        self.keys = keys
+        self.items = items
+
+
+class KeyIndex:
+    """Key-values in key order: chunks of parallel lists, found by their first keys."""
+
+    def __init__(self) -> None:
+        self._chunks: list[_Chunk] = []
+        self._firsts: list[str] = []  # _firsts[i] <= every key of _chunks[i], > every key of _chunks[i - 1]
+
+    def put(self, item: KeyValue) -> None:
+        """Insert ``item`` or replace the version with the same key."""
+        key = item.key
+        if not self._chunks:
+            self._chunks.append(_Chunk([key], [item]))
+            self._firsts.append(key)
+            return
+        at = max(bisect_right(self._firsts, key) - 1, 0)
+        chunk = self._chunks[at]
+        keys = chunk.keys
+        i = bisect_left(keys, key)
+        if i < len(keys) and keys[i] == key:
+            chunk.items[i] = item
+            return
+        keys.insert(i, key)
+        chunk.items.insert(i, item)
+        if i == 0:
+            self._firsts[at] = key
+        if len(keys) > CHUNK:
+            half = len(keys) // 2
+            self._chunks.insert(at + 1, _Chunk(keys[half:], chunk.items[half:]))
+            self._firsts.insert(at + 1, keys[half])
+            del keys[half:], chunk.items[half:]
+
+    def remove(self, key: str) -> None:
+        """Drop ``key``, which must be there."""
+        at = bisect_right(self._firsts, key) - 1
+        chunk = self._chunks[at]
+        i = bisect_left(chunk.keys, key)
+        del chunk.keys[i], chunk.items[i]
+        if not chunk.keys:
+            del self._chunks[at], self._firsts[at]
+
+    def range(self, start: str, end: str, limit: int) -> tuple[list[KeyValue], int]:
+        """The first ``limit`` (0: all) items with start <= key < end, and how many there are in all."""
+        items: list[KeyValue] = []
+        count = 0
+        for at in range(max(bisect_right(self._firsts, start) - 1, 0), len(self._chunks)):
+            if self._firsts[at] >= end:
+                break
+            chunk = self._chunks[at]
+            low = bisect_left(chunk.keys, start)
+            high = bisect_left(chunk.keys, end, low)
+            count += high - low
+            if not limit:
+                items += chunk.items[low:high]
+            elif len(items) < limit:
+                items += chunk.items[low : min(high, low + limit - len(items))]
+        return items, count
+
+
+class View:
+    """See the module's docstring. ``revision`` and ``compacted`` are as the Store protocol has them."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.compacted = 0
+        #: The newest version of every key that exists. Read-only for others.
+        self.current: dict[str, KeyValue] = {}
+        #: Bytes of values that only history still needs.
+        self.superseded_bytes = 0
+        self._index = KeyIndex()
+        self._events: list[Event] = []  # in revision order; all with revision > compacted once trimmed
+
+    # -- changing
+
+    def restore(self, items: Sequence[KeyValue], compacted: int) -> None:
+        """Fill the empty view with the state at revision ``compacted``; ``apply`` adds what came later."""
+        self.revision = self.compacted = compacted
+        for item in items:
+            self.current[item.key] = item
+            self._index.put(item)
+
+    def apply(self, events: Sequence[Event], revision: int) -> None:
+        """Take in the durable ``events``, in order; the store is at ``revision`` after them."""
+        current, index = self.current, self._index
+        for event in events:
+            item = event.current
+            if item is not None:
+                old = event.previous
+                current[event.key] = item
+                index.put(item)
+            else:
+                old = current.pop(event.key)
+                index.remove(event.key)
+            if old is not None:
+                self.superseded_bytes += len(old.value)
+        self._events += events
+        self.revision = revision
+
+    def compact(self, revision: int) -> None:
+        """From now on nothing older than ``revision`` can be read; ``trim`` then frees it. Raises as ``Store.get``."""
+        self._check(revision)
+        self.compacted = revision
+
+    def trim(self, limit: int) -> list[tuple[int, str]] | None:
+        """Free up to ``limit`` compacted events; return (revision, key) of the versions and deletions nobody can read
+        any more, or None if there was nothing left to free."""
+        end = self._after(self.compacted, min(limit, len(self._events)))
+        if not end:
+            return None
+        gone: list[tuple[int, str]] = []
+        for event in self._events[:end]:
+            if event.previous is not None:
+                gone.append((event.previous.mod_revision, event.key))
+                self.superseded_bytes -= len(event.previous.value)
+            if event.current is None:
+                gone.append((event.revision, event.key))
+        del self._events[:end]
+        return gone
+
+    # -- reading
+
+    @property
+    def event_count(self) -> int:
+        """Events kept, compacted ones not trimmed yet included."""
+        return len(self._events)
+
+    def revision_of_event(self, index: int) -> int:
+        """The revision of the ``index``-th oldest event kept."""
+        return self._events[index].revision
+
+    def get(self, key: str, revision: int = 0) -> KeyValue | None:
+        """As ``Store.get``."""
+        item = self.current.get(key)
+        if not revision:
+            return item
+        self._check(revision)
+        if item is not None and item.mod_revision <= revision:
+            return item
+        for event in self._events[self._after(revision) :]:
+            if event.key == key:
+                return event.previous
+        return item
+
+    def range(self, start: str, end: str, revision: int = 0, limit: int = 0) -> Range:
+        """As ``Store.range``."""
+        if revision:
+            self._check(revision)
+        if not revision or revision == self.revision:
+            items, count = self._index.range(start, end, limit)
+            return Range(items, self.revision, len(items) < count, count)
+        changed: dict[str, KeyValue | None] = {}
+        for event in self._events[self._after(revision) :]:
+            if start <= event.key < end and event.key not in changed:
+                changed[event.key] = event.previous
+        items, count = self._index.range(start, end, 0)
+        if changed:
+            items = [item for item in items if item.mod_revision <= revision]
+            items += [item for item in changed.values() if item is not None]
+            items.sort(key=_key_of)
+            count = len(items)
+        if limit:
+            del items[limit:]
+        return Range(items, revision, len(items) < count, count)
+
+    def events(self, start: str, end: str, after: int) -> list[Event]:
+        """The events on keys in [start, end) with a revision > ``after``. Raises CompactedError."""
+        if after < self.compacted:
+            raise CompactedError(self.compacted)
+        return [event for event in self._events[self._after(after) :] if start <= event.key < end]
+
+    def _after(self, revision: int, high: int | None = None) -> int:
+        """How many of the first ``high`` events have a revision <= ``revision``."""
+        return bisect_right(self._events, revision, 0, high, key=_revision_of)
+
+    def _check(self, revision: int) -> None:
+        if revision < self.compacted:
+            raise CompactedError(self.compacted)
+        if revision > self.revision:
+            raise FutureRevisionError(revision, self.revision)
