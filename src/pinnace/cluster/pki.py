@@ -1,4 +1,4 @@
-"""The cluster's private certificate authority: keys and certificates under the data directory, as kubeadm lays them out.
+"""The cluster's private certificate authority: keys and certificates in the data directory, as kubeadm lays them out.
 
 Promises: every file appears whole or not at all (written aside, synced, renamed; a key before its certificate), so a
 crash leaves at worst something missing, which the next start makes. What exists is used again; a certificate is
