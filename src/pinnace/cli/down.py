@@ -1,0 +1,61 @@
+"""``pinnace down``: ask the process that runs the cluster to stop, and wait until it has."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+from pathlib import Path
+
+from pinnace.cluster.datadir import DataDir
+from pinnace.cluster.errors import ClusterError, Exit
+
+
+def run(path: Path, *, purge: bool, timeout: float) -> int:
+    """Stop the cluster of ``path`` if it runs; with ``purge`` remove its data and its kubectl context too."""
+    directory = DataDir(path)
+    facts = directory.running()
+    if facts is None and directory.is_held():
+        raise ClusterError(Exit.ERROR, f"a Pinnace on {path} is still starting; try again when it has started")
+    if facts is not None:
+        _stop(directory, int(facts["pid"]), timeout)
+        print("stopped")
+    elif not purge:
+        raise ClusterError(Exit.NOT_RUNNING, f"no cluster is running on {path}")
+    if purge:
+        _purge(directory)
+    return 0
+
+
+def _stop(directory: DataDir, pid: int, timeout: float) -> None:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended, _, _ = select.select([process], [], [], timeout)
+    except PermissionError as error:
+        raise ClusterError(Exit.NOT_PERMITTED, f"process {pid} belongs to another user; be that user") from error
+    finally:
+        os.close(process)
+    if not ended:
+        raise ClusterError(
+            Exit.TIMED_OUT, f"process {pid} has not ended within {timeout:g} s; see {directory.log} or kill it"
+        )
+
+
+def _purge(directory: DataDir) -> None:
+    from pinnace.cluster import kubeconfig, teardown
+
+    directory.acquire()
+    try:
+        teardown.remove_leftovers(directory.path)
+        kubeconfig.remove_context(directory.path)
+        shutil.rmtree(directory.path)
+    except OSError as error:
+        raise ClusterError(Exit.ERROR, f"cannot remove {error.filename}: {error.strerror}") from error
+    finally:
+        directory.release()
+    print(f"removed {directory.path}")

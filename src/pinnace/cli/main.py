@@ -1,0 +1,98 @@
+"""The command line: what is there to say, and who does it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinnace.cluster import config
+from pinnace.cluster.errors import ClusterError, Exit
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pinnace", description="Kubernetes, whole, in Python.")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    up = verbs.add_parser("up", help="start a cluster", description="Start a cluster and keep it running.")
+    _data_dir(up)
+    add = up.add_argument
+    listen = f"127.0.0.1:{config.DEFAULT_PORT}"
+    add("--listen", metavar="HOST:PORT", default=listen, help="default: %(default)s; port 0 picks a free one")
+    add("--kubeconfig", metavar="FILE", type=Path, help="gets the context 'pinnace'; default: where kubectl looks")
+    add("--runtime", choices=config.RUNTIMES, default="auto", help="auto: real containers if the machine can")
+    add("--simulated-nodes", metavar="N", type=int, help="default: 1 if there is no real node, else none")
+    add("--store", metavar="URL", default="", help="sqlite:///PATH or memory://; default: in the data directory")
+    add("--parts", default=",".join(config.PARTS), help="which parts to run; default: %(default)s")
+    add("--detach", action="store_true", help="return when the cluster is ready; it goes on in the background")
+    add("--timeout", default="60s", help="how long to wait for it to get ready; default: %(default)s")
+
+    status = verbs.add_parser("status", help="say how the cluster is")
+    _data_dir(status)
+    status.add_argument("-o", "--output", choices=("text", "json"), default="text")
+
+    down = verbs.add_parser("down", help="stop the cluster, and its containers")
+    _data_dir(down)
+    down.add_argument("--purge", action="store_true", help="also delete its data directory and its kubectl context")
+    down.add_argument("--timeout", default="60s", help="how long to wait for it to end; default: %(default)s")
+
+    image = verbs.add_parser("image", help="bring container images in")
+    load = image.add_subparsers(dest="action", metavar="ACTION", required=True).add_parser(
+        "load", help="load image archives (docker-archive or OCI layout tarballs)"
+    )
+    load.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    _data_dir(load)
+
+    verbs.add_parser("version", help="print the versions")
+    return parser
+
+
+def _data_dir(parser: argparse.ArgumentParser) -> None:
+    default = config.default_data_dir()
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, default=default, help="default: %(default)s")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code (``pinnace.cluster.errors.Exit``)."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except ClusterError as error:
+        print(f"pinnace: {error}", file=sys.stderr)
+        for line in error.lines:
+            print(f"  {line}", file=sys.stderr)
+        return int(error.exit)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output went away (| head)
+        sys.stdout = None  # type: ignore[assignment]  # nothing more can be written, not even at exit
+        return int(Exit.ERROR)
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.verb:
+        case "up":
+            from pinnace.cli import up
+
+            return up.run(options)
+        case "status":
+            from pinnace.cli import status
+
+            return status.run(options.data_dir, options.output)
+        case "down":
+            from pinnace.cli import down
+
+            return down.run(options.data_dir, purge=options.purge, timeout=config.parse_duration(options.timeout))
+        case "image":
+            from pinnace.cli import image
+
+            return image.load(options.files, options.data_dir)
+        case _:
+            from pinnace.cli import version
+
+            return version.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

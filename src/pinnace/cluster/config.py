@@ -1,0 +1,81 @@
+"""What a user may choose about a cluster, with its defaults and its checks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pinnace.cluster.errors import ClusterError, Exit
+
+PARTS = ("apiserver", "controllers", "scheduler", "node", "network")
+RUNTIMES = ("auto", "containerd", "simulated")
+DEFAULT_PORT = 6443
+POD_CIDR = "10.244.0.0/16"
+SERVICE_CIDR = "10.96.0.0/16"
+CLUSTER_DNS = "10.96.0.10"
+CLUSTER_DOMAIN = "cluster.local"
+
+
+def default_data_dir() -> Path:
+    """``$XDG_STATE_HOME/pinnace``, by default ``~/.local/state/pinnace``."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return Path(state) / "pinnace" if state else Path.home() / ".local" / "state" / "pinnace"
+
+
+def default_kubeconfig() -> Path:
+    """Where kubectl looks: the first file of ``$KUBECONFIG``, else ``~/.kube/config``."""
+    listed = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return Path(listed[0]) if listed else Path.home() / ".kube" / "config"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` or ``PORT``. Raises ClusterError (usage)."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not port.isdecimal() or int(port) > 65535:
+        raise ClusterError(Exit.USAGE, f"--listen {text!r}: expected HOST:PORT with a port from 0 to 65535")
+    return host, int(port)
+
+
+def parse_duration(text: str) -> float:
+    """``90``, ``60s``, ``1m30s``, ``2h`` in seconds. Raises ClusterError (usage)."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    import re
+
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
+        raise ClusterError(Exit.USAGE, f"duration {text!r}: expected something like 90s, 1m30s or 2h")
+    return sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(ms|s|m|h)", text))
+
+
+def parse_parts(text: str) -> tuple[str, ...]:
+    """A comma-separated choice of ``PARTS``, in their order. Raises ClusterError (usage)."""
+    chosen = {part.strip() for part in text.split(",") if part.strip()}
+    if unknown := chosen - set(PARTS):
+        raise ClusterError(
+            Exit.USAGE, f"--parts: unknown part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}"
+        )
+    if "apiserver" not in chosen:
+        raise ClusterError(Exit.USAGE, "--parts: apiserver is needed, every other part is its client")
+    return tuple(part for part in PARTS if part in chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """One cluster. ``store`` is "" for SQLite in the data directory. ``simulated_nodes`` is None for: one if there is
+    no real node, else none."""
+
+    data_dir: Path = field(default_factory=default_data_dir)
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    kubeconfig: Path = field(default_factory=default_kubeconfig)
+    runtime: str = "auto"
+    simulated_nodes: int | None = None
+    store: str = ""
+    parts: tuple[str, ...] = PARTS
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite://{self.data_dir.absolute() / 'store' / 'cluster.db'}"
