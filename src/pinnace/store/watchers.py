@@ -1,8 +1,8 @@
 """Running watches, found by the keys they are about.
 
 Watches of one range share a group: an event is matched once per group, and every watcher of the group is handed the
-same tuple. Groups of a prefix that ends in a slash, and of a single key, are found by dictionary look-ups on the event's
-key and its parents; any other range is compared with every event.
+same tuple. Groups of a prefix that ends in a slash, and of a single key, are found by dictionary look-ups on the key
+of an event and its parents; any other range is compared with every event.
 
 Rule: a watcher sees only events after its ``since``. It is the revision up to which it was fed when it was added, so
 one added while a batch is being dispatched does not see that batch twice.

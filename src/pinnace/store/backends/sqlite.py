@@ -1,0 +1,206 @@
+"""The embedded durable store: a journal in one SQLite file, written by one thread.
+
+A batch is one INSERT statement, so one transaction with one fsync (WAL, synchronous=FULL), and few hand-overs of the
+interpreter lock to a thread that an event loop under load would keep waiting. The file's form, its lock and its checks
+are ``sqlite_file``'s.
+
+Rules: after opening, only the writer thread touches the connection. A failed write of which SQLite says that it was
+rolled back for lack of space or memory is looked for afterwards, and refused; after any other failure (a failed fsync
+above all) nobody can say what a restart would find, so the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from pinnace.core.clock import Clock
+from pinnace.store.backends.sqlite_file import POSITION_BITS, OpenFile, open_file
+from pinnace.store.commit import OutcomeUnknownError
+from pinnace.store.compactor import Policy
+from pinnace.store.local import LocalStore
+from pinnace.store.protocol import Event, Stamp, StoreError
+
+T = TypeVar("T")
+
+#: Rows per INSERT; more are several statements in one transaction.
+ROWS = 128
+#: The write-ahead log is copied into the file once it has grown by this many bytes of values ...
+CHECKPOINT_BYTES = 8 << 20
+#: ... and free pages beyond this many, and beyond a third of the file, are given back, so many at a time.
+FREE_PAGES = 2048
+VACUUM_PAGES = 256
+
+_ROLLED_BACK = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_READONLY,
+)
+_FORGET = f"""
+DELETE FROM log WHERE id IN (
+  SELECT l.id FROM json_each(?) AS gone CROSS JOIN log AS l
+  WHERE l.id >= json_extract(gone.value, '$[0]') << {POSITION_BITS}
+    AND l.id < (json_extract(gone.value, '$[0]') + 1) << {POSITION_BITS}
+    AND l.key = json_extract(gone.value, '$[1]'))
+"""
+
+
+@lru_cache(maxsize=ROWS)
+def _insert(rows: int) -> str:
+    return "INSERT INTO log (id, key, value, created, version) VALUES " + ", ".join(["(?,?,?,?,?)"] * rows)
+
+
+class SqliteJournal:
+    """Implements ``commit.Journal`` over an opened file."""
+
+    def __init__(self, file: OpenFile, path: Path) -> None:
+        self._connection = file.connection
+        self._lock = file.lock
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._unsaved = 0  # bytes written since the last checkpoint; the writer's own
+        self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._thread.start()
+
+    # -- in the event loop's thread
+
+    def append(self, events: Sequence[Event], done: Callable[[StoreError | None], None]) -> None:
+        rows: list[Any] = []
+        size = 0
+        revision = position = 0
+        for event in events:
+            position = position + 1 if event.revision == revision else 0
+            revision = event.revision
+            item = event.current
+            if item is None:
+                rows += (revision << POSITION_BITS | position, event.key, None, 0, 0)
+            else:
+                rows += (
+                    revision << POSITION_BITS | position,
+                    event.key,
+                    item.value,
+                    item.create_revision,
+                    item.version,
+                )
+                size += len(item.value)
+        self._jobs.put(lambda: self._append(rows, size, revision, done))
+
+    def _landed(self, revision: int, done: Callable[[StoreError | None], None]) -> None:
+        self._lock.answered = revision
+        done(None)
+
+    async def compact(self, revision: int) -> None:
+        await self._call(lambda: self._execute("UPDATE meta SET compacted = ?", (revision,)))
+
+    async def forget(self, gone: Sequence[tuple[int, str]]) -> None:
+        rows = json.dumps(gone)
+        await self._call(lambda: self._forget(rows))
+
+    async def close(self) -> None:
+        await self._call(self._connection.close)
+        self._jobs.put(None)
+        self._thread.join()
+        self._lock.release()
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in the writer thread, after what is queued. Raises StoreError for a failure of SQLite."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def deliver(result: T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]
+
+        def job() -> None:
+            try:
+                result = work()
+            except sqlite3.Error as error:
+                self._report(deliver, None, StoreError(f"cannot write {self._path}: {error}"))
+            else:
+                self._report(deliver, result, None)
+
+        self._jobs.put(job)
+        return await future
+
+    # -- in the writer thread
+
+    def _write(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _report(self, call: Callable[..., None], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        self._connection.execute(statement, parameters)
+
+    def _append(self, rows: list[Any], size: int, revision: int, done: Callable[[StoreError | None], None]) -> None:
+        try:
+            if len(rows) <= ROWS * 5:
+                self._connection.execute(_insert(len(rows) // 5), rows)
+            else:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for start in range(0, len(rows), ROWS * 5):
+                    chunk = rows[start : start + ROWS * 5]
+                    self._connection.execute(_insert(len(chunk) // 5), chunk)
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._report(done, self._failure(error, rows[0]))
+            return
+        self._report(self._landed, revision, done)
+        self._unsaved += size
+        if self._unsaved >= CHECKPOINT_BYTES:
+            self._checkpoint()
+
+    def _failure(self, error: sqlite3.Error, first: int) -> StoreError:
+        """What became of a batch that failed, whose first row would be ``first``."""
+        message = f"cannot write {self._path}: {error}"
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            (kept,) = self._connection.execute("SELECT count(*) FROM log WHERE id >= ?", (first,)).fetchone()
+        except sqlite3.Error as second:
+            message, kept = f"{message}; then: {second}", -1
+        if not kept and getattr(error, "sqlite_errorcode", 0) & 0xFF in _ROLLED_BACK:
+            return StoreError(f"{message}; nothing was written: free space and try again")
+        return OutcomeUnknownError(
+            f"{message}; whether the last writes were kept is unknown, so no more are accepted: check the disk, "
+            "then restart Pinnace"
+        )
+
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the file, so that it starts anew. A failure loses nothing: the log stays and is
+        tried again, or reported by the next write that the disk does not take."""
+        self._unsaved = 0
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def _forget(self, rows: str) -> None:
+        self._connection.execute(_FORGET, (rows,))
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        if free > FREE_PAGES:
+            (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+            if free > pages // 3:
+                self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+async def open_sqlite(path: Path, *, stamp: Stamp, clock: Clock, policy: Policy | None = None) -> LocalStore:
+    """The store in the file at ``path``, created if it does not exist. Raises StoreError as ``open_file`` does."""
+    file = open_file(path)
+    journal = SqliteJournal(file, path)
+    return LocalStore(file.view, journal, stamp=stamp, clock=clock, policy=policy, garbage=file.garbage)
