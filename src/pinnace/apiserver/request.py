@@ -174,7 +174,4 @@ class Authorizer(Protocol):
 
 class Admission(Protocol):
     async def admit(self, attributes: AdmissionAttributes) -> None:
-        """Mutating plugins in order. Raises ApiError to refuse."""
-
-    async def validate(self, attributes: AdmissionAttributes) -> None:
-        """Validating plugins, after schema validation. Raises ApiError to refuse."""
+        """Let mutating plugins change the object, then validating ones look at it. Raises ApiError to refuse."""

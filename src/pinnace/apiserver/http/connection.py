@@ -1,0 +1,522 @@
+"""One client connection.
+
+Promises: requests of one connection are handled one after the other in the order they came, and answered in that order;
+at most ``PIPELINED`` wait, then reading stops. An answer that is ready at once is written without a task. Everything a
+request started is cancelled when its client goes away. Bodies are written in slices that wait for the client, so a
+connection never holds more than one slice beyond its transport's buffer; a watch that is not read holds at most
+``WATCH_BUFFER`` bytes and is then dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+
+from pinnace.api.errors import ApiError, bad_request, internal, too_large
+from pinnace.apiserver import response
+from pinnace.apiserver.http import wire
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.response import Answer, Response, Stream, Takeover, WatchAnswer
+
+if TYPE_CHECKING:
+    from pinnace.apiserver.http.server import HttpServer
+
+log = logging.getLogger(__name__)
+
+#: Bytes of headers (names and values) and number of headers of one request.
+HEADER_BYTES = 1024 * 1024
+HEADER_COUNT = 512
+#: Request bodies, as kube-apiserver limits them.
+BODY_BYTES = 3 * 1024 * 1024
+PIPELINED = 16
+#: Bodies are handed to the transport in pieces of this size.
+SLICE = 256 * 1024
+#: Bytes that wait for a watcher that does not read.
+WATCH_BUFFER = 16 * 1024 * 1024
+#: Bytes that wait for a taken-over connection's handler before reading stops.
+PIPE_BUFFER = 256 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """See the module's docstring."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._parser = httptools.HttpRequestParser(self)
+        self._certificate: bytes | None = None
+        self._peer: dict[str, Any] = {}
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._header_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._failed = False  # nothing more is read from this client
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._busy = False  # a request is being handled
+        self._task: asyncio.Task[None] | None = None
+        self._watch: _WatchOutlet | None = None
+        self._pipe: _Pipe | None = None
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._lost = False
+        self._closing = False  # after the present answer
+        self.reading = True  # between requests, or inside one that has not come in whole
+        self.tick = server.tick  # when something last happened here
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._server.admit(self):
+            self._transport.abort()
+            return
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._certificate = tls.getpeercert(binary_form=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._server.forget(self)
+        self._waiting.clear()
+        self._resume_drained()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        if self._pipe is not None:
+            self._pipe.feed(b"")
+        elif self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self.tick = self._server.tick
+        if self._pipe is not None:
+            self._pipe.feed(data)
+            return
+        if self._failed:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade_request(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, _Refused):
+                self._refuse(cause.error)
+            else:
+                log.debug("malformed request: %s", error)
+                self._refuse(bad_request(f"malformed HTTP request: {error}"))
+
+    def eof_received(self) -> bool:
+        if self._pipe is not None:
+            self._pipe.feed(b"")
+            return not self._server.tls  # half-closed plain connections still take our bytes
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.tick = self._server.tick
+        self._resume_drained()
+        if self._watch is not None:
+            self._watch.flush()
+
+    def _resume_drained(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    async def drain(self) -> None:
+        """Wait until the transport takes more. Raises ConnectionError if the client is gone."""
+        while self._paused and not self._lost:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+        if self._lost:
+            raise ConnectionResetError("the client closed the connection")
+
+    # -- httptools' side
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = {}
+        self._header_bytes = 0
+        self._body = []
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > 64 * 1024:
+            raise _Refused(ApiError(414, "RequestURITooLong", "the request's URL is too long"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > HEADER_BYTES or len(self._headers) >= HEADER_COUNT:
+            raise _Refused(ApiError(431, "RequestHeaderFieldsTooLarge", "the request's headers are too large"))
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        held = self._headers.get(key)
+        self._headers[key] = text if held is None else f"{held},{text}"
+
+    def on_headers_complete(self) -> None:
+        headers = self._headers
+        length = headers.get("content-length")
+        if length is not None and int(length) > BODY_BYTES:
+            raise _Refused(_body_too_large())
+        if "expect" in headers:
+            if headers["expect"].lower() != "100-continue":
+                raise _Refused(ApiError(417, "ExpectationFailed", "the only expectation supported is 100-continue"))
+            if not self._busy:
+                self._transport.write(wire.CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > BODY_BYTES:
+            raise _Refused(_body_too_large())
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        url = self._url
+        try:
+            parsed = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError:
+            raise _Refused(bad_request("malformed request URL")) from None
+        path = (parsed.path or b"/").decode("utf-8", "replace")
+        if "%" in path:
+            from urllib.parse import unquote
+
+            path = unquote(path)
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            path,
+            parsed.query.decode("latin-1") if parsed.query else "",
+            self._headers,
+            body,
+            certificate=self._certificate,
+            peer=self._peer,
+        )
+        keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
+        if self._busy:
+            self._waiting.append((request, keep_alive))
+            if len(self._waiting) >= PIPELINED:
+                self._transport.pause_reading()
+        else:
+            self._handle(request, keep_alive)
+
+    def _after_upgrade_request(self, rest: bytes) -> None:
+        """The parser stops behind a request that asks for an upgrade: what follows is for the one who takes over, or
+        else the next request."""
+        self._parser = httptools.HttpRequestParser(self)
+        if self._busy:
+            self._peer["rest"] = rest
+        elif rest and not self._failed:
+            self.data_received(rest)
+
+    # -- handling
+
+    def _handle(self, request: Request, keep_alive: bool) -> None:
+        self._busy = True
+        self.reading = False
+        self._closing = self._closing or not keep_alive
+        try:
+            answer = self._server.handler(request)
+        except ApiError as error:
+            answer = response.of_error(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = response.of_error(internal("unexpected failure; the server's log has the details"))
+        if type(answer) is Response:
+            body = answer.body
+            if type(body) is bytes and len(body) <= SLICE and not (len(body) > wire.COMPRESS_ABOVE and _gzips(request)):
+                self._write_whole(request, answer, body)
+                self._done()
+                return
+        self._task = asyncio.get_running_loop().create_task(self._finish(request, answer))
+
+    async def _finish(self, request: Request, answer: Answer | Coroutine[Any, Any, Answer]) -> None:
+        try:
+            if isinstance(answer, Coroutine):
+                try:
+                    answer = await answer
+                except ApiError as error:
+                    answer = response.of_error(error)
+                except Exception:
+                    log.exception("%s %s failed", request.method, request.path)
+                    answer = response.of_error(internal("unexpected failure; the server's log has the details"))
+            if self._lost:
+                return
+            if isinstance(answer, Response):
+                await self._write(request, answer)
+            elif isinstance(answer, Stream):
+                await self._stream(request, answer)
+            elif isinstance(answer, Takeover):
+                await self._take_over(answer)
+                return
+            else:
+                self._start_watch(request, answer)
+                return
+        except ConnectionError:
+            self._transport.abort()
+            return
+        except Exception:
+            log.exception("%s %s broke off", request.method, request.path)
+            self._transport.abort()
+            return
+        self._task = None
+        self._done()
+
+    def _done(self) -> None:
+        """The present answer is written: close, or go on with the next request that came in meanwhile."""
+        self._busy = False
+        self.reading = True
+        self.tick = self._server.tick
+        if self._closing or self._server.stopping:
+            self._transport.close()
+            return
+        if self._waiting and not self._lost:
+            if len(self._waiting) == PIPELINED:
+                self._transport.resume_reading()
+            # Not inline: hundreds of pipelined requests must not recurse or hold the loop.
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._busy = False
+        if self._waiting and not self._lost:
+            self._handle(*self._waiting.popleft())
+        elif self._server.stopping:
+            self._transport.close()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer what cannot be read as a request, and end the connection once the client has seen why."""
+        self._failed = True
+        if self._busy or self._lost:
+            self._closing = True
+            return
+        answer = response.of_error(error)
+        body = cast(bytes, answer.body)
+        self._transport.write(
+            wire.head(error.code, answer.content_type, (), date=self._server.date, length=len(body), close=True) + body
+        )
+        # A close with unread input would reset the connection and could lose the answer: linger.
+        self._server.clock.call_later(1.0, self._transport.close)
+
+    # -- answers
+
+    def _write_whole(self, request: Request, answer: Response, body: bytes) -> None:
+        close = self._closing or self._server.stopping
+        head = wire.head(
+            answer.status,
+            answer.content_type,
+            answer.headers,
+            date=self._server.date,
+            length=len(body),
+            close=close,
+        )
+        self._transport.write(head if request.method == "HEAD" else head + body)
+
+    async def _write(self, request: Request, answer: Response) -> None:
+        parts = answer.body if isinstance(answer.body, list) else [answer.body]
+        length = sum(map(len, parts))
+        headers = answer.headers
+        if length > wire.COMPRESS_ABOVE and _gzips(request):
+            packed = await asyncio.get_running_loop().run_in_executor(None, wire.gzip, parts)
+            parts, length = [packed], len(packed)
+            headers = (*headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+        close = self._closing or self._server.stopping
+        self._transport.write(
+            wire.head(answer.status, answer.content_type, headers, date=self._server.date, length=length, close=close)
+        )
+        if request.method == "HEAD":
+            return
+        for part in parts:
+            if len(part) <= SLICE:
+                self._transport.write(part)
+                if self._paused:
+                    await self.drain()
+                continue
+            view = memoryview(part)
+            for at in range(0, len(part), SLICE):
+                self._transport.write(view[at : at + SLICE])
+                if self._paused:
+                    await self.drain()
+
+    async def _stream(self, request: Request, answer: Stream) -> None:
+        close = self._closing
+        self._transport.write(
+            wire.head(
+                answer.status, answer.content_type, answer.headers, date=self._server.date, length=None, close=close
+            )
+        )
+        try:
+            if request.method != "HEAD":
+                async for data in answer.chunks:
+                    if data:
+                        self._transport.write(data if close else wire.chunk(data))
+                        await self.drain()
+        finally:
+            await answer.chunks.aclose()
+        if not close:
+            self._transport.write(wire.LAST_CHUNK)
+
+    def _start_watch(self, request: Request, answer: WatchAnswer) -> None:
+        headers = () if not request.warnings else tuple(("Warning", text) for text in request.warnings)
+        self._transport.write(
+            wire.head(200, answer.content_type, headers, date=self._server.date, length=None, close=self._closing)
+        )
+        self._task = None
+        if self._server.stopping:
+            self._transport.write(b"" if self._closing else wire.LAST_CHUNK)
+            self._done()
+            return
+        self._watch = _WatchOutlet(self, answer, chunked=not self._closing)
+        answer.start(self._watch)
+
+    async def _take_over(self, answer: Takeover) -> None:
+        self._pipe = pipe = _Pipe(self, self._transport)
+        if rest := self._peer.pop("rest", b""):
+            pipe.feed(rest)
+        try:
+            await answer.run(pipe)
+        finally:
+            pipe.close()
+
+    # -- shutting down
+
+    @property
+    def idle(self) -> bool:
+        return not self._busy
+
+    def shut_down(self) -> None:
+        """Finish what is being answered, end a watch, close."""
+        self._closing = True
+        if self._watch is not None:
+            self._watch.finish()
+        elif not self._busy:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def watch_ended(self) -> None:
+        self._watch = None
+        self._done()
+
+
+class _WatchOutlet:
+    """A watch's way to its client: batches are bytes, shared with other connections."""
+
+    def __init__(self, connection: Connection, answer: WatchAnswer, *, chunked: bool) -> None:
+        self._connection = connection
+        self._transport = connection._transport
+        self._answer = answer
+        self._chunked = chunked
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._ended = False
+
+    def deliver(self, batch: tuple[bytes, bytes]) -> None:
+        """``batch`` is the frames, bare and as an HTTP chunk."""
+        data = batch[1] if self._chunked else batch[0]
+        if not self._connection._paused:
+            self._transport.write(data)
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > WATCH_BUFFER:
+            log.warning("a watch is ended: its client does not read (%d bytes wait)", self._held_bytes)
+            self.stop()
+            self._transport.abort()
+
+    def flush(self) -> None:
+        while self._held and not self._connection._paused:
+            data = self._held.popleft()
+            self._held_bytes -= len(data)
+            self._transport.write(data)
+        if not self._held and self._ended:
+            self._close()
+
+    def finish(self, error: ApiError | None = None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._answer.stop()
+        if not self._held:
+            self._close()
+
+    def _close(self) -> None:
+        if self._chunked:
+            self._transport.write(wire.LAST_CHUNK)
+        self._connection.watch_ended()
+
+    def stop(self) -> None:
+        self._ended = True
+        self._held.clear()
+        self._answer.stop()
+
+
+class _Pipe:
+    """The raw connection of a request that was taken over."""
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._readable: asyncio.Future[None] | None = None
+
+    def feed(self, data: bytes) -> None:
+        if data:
+            self._chunks.append(data)
+            self._size += len(data)
+            if self._size > PIPE_BUFFER:
+                self._transport.pause_reading()
+        else:
+            self._ended = True
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    async def read(self) -> bytes:
+        while not self._chunks:
+            if self._ended:
+                return b""
+            self._readable = asyncio.get_running_loop().create_future()
+            await self._readable
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._size > PIPE_BUFFER and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._size = 0
+        return data
+
+    async def write(self, data: bytes) -> None:
+        if self._connection._lost:
+            raise ConnectionResetError("the client closed the connection")
+        self._transport.write(data)
+        await self._connection.drain()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _Refused(Exception):
+    """Raised inside the parser's callbacks; httptools passes it on as the context of its own error."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _body_too_large() -> ApiError:
+    return too_large(f"Request entity too large: limit is {BODY_BYTES}")
+
+
+def _gzips(request: Request) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")

@@ -1,0 +1,109 @@
+"""Listeners and the connections they accepted: limits, timeouts, graceful shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from email.utils import formatdate
+from typing import Any
+
+from pinnace.apiserver.http.connection import Connection
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.response import Answer
+from pinnace.core.clock import Clock, Timer
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
+
+#: Seconds between two looks at all connections; timeouts are kept to this precision.
+TICK = 5.0
+#: Seconds a connection may stay without a (whole) request.
+IDLE_TICKS = 18
+MAX_CONNECTIONS = 10_000
+#: Seconds that requests under way get to finish when the server stops.
+GRACE = 5.0
+
+
+class HttpServer:
+    """Serves ``handler``. It answers at once, or with a coroutine to be awaited; ApiErrors become Status answers."""
+
+    def __init__(self, handler: Handler, clock: Clock, tls: ssl.SSLContext | None) -> None:
+        self.handler = handler
+        self.clock = clock
+        self.tls = tls
+        self.tick = 0
+        self.stopping = False
+        self._date = b""
+        self._date_second = 0
+        self._connections: set[Connection] = set()
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._sweeper: Timer | None = None
+        self._emptied: asyncio.Event = asyncio.Event()
+
+    @property
+    def date(self) -> bytes:
+        """The Date header line."""
+        second = int(self.clock.now())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._date
+
+    async def listen(self, host: str, port: int) -> tuple[str, int]:
+        """Serve on an address; return the one it became (port 0 picks one). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            lambda: Connection(self),
+            host,
+            port,
+            ssl=self.tls,
+            backlog=1024,
+            ssl_handshake_timeout=30.0 if self.tls else None,
+            ssl_shutdown_timeout=1.0 if self.tls else None,
+        )
+        self._listeners.append(listener)
+        if self._sweeper is None:
+            self._sweeper = self.clock.call_later(TICK, self._sweep)
+        address: Sequence[Any] = listener.sockets[0].getsockname()
+        return str(address[0]), int(address[1])
+
+    def admit(self, connection: Connection) -> bool:
+        if len(self._connections) >= MAX_CONNECTIONS or self.stopping:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        self.tick += 1
+        for connection in list(self._connections):
+            if connection.reading and self.tick - connection.tick > IDLE_TICKS:
+                connection.abort()
+        self._sweeper = self.clock.call_later(TICK, self._sweep)
+
+    async def stop(self) -> None:
+        """Accept nothing more, end watches, let requests under way finish for ``GRACE`` seconds."""
+        self.stopping = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.shut_down()
+        if self._connections:
+            self._emptied.clear()
+            timer = self.clock.call_later(GRACE, self._emptied.set)
+            await self._emptied.wait()
+            timer.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        for listener in self._listeners:
+            await listener.wait_closed()
+        self._listeners.clear()
