@@ -1,0 +1,78 @@
+"""Small helpers of the defaulting functions: careful with parts that are missing, null or of a wrong type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pinnace.api import quantity
+from pinnace.api.types import Object
+
+
+def child(obj: Object, name: str) -> Object:
+    """The object at ``name``, made empty if it is missing or null; a throw-away one if it is no object."""
+    value = obj.get(name)
+    if value is None:
+        value = obj[name] = {}
+    return value if isinstance(value, dict) else {}
+
+
+def given(obj: Object, name: str) -> Object | None:
+    """The object at ``name`` if there is one."""
+    value = obj.get(name)
+    return value if isinstance(value, dict) else None
+
+
+def items(obj: Object, name: str) -> Iterator[Object]:
+    """The objects in the list at ``name``."""
+    value = obj.get(name)
+    if isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict):
+                yield item
+
+
+def fill(obj: Object, **values: Any) -> None:
+    """Set what is missing or null (Go: a nil pointer)."""
+    for name, value in values.items():
+        if obj.get(name) is None:
+            obj[name] = value
+
+
+def fill_empty(obj: Object, **values: Any) -> None:
+    """Set what is missing, null or the zero value (Go: no pointer)."""
+    for name, value in values.items():
+        if obj.get(name) in (None, "", 0) and obj.get(name) is not False:
+            obj[name] = value
+
+
+def amount(obj: Object, name: str) -> None:
+    """Bring the quantity at ``name`` into its canonical form."""
+    value = obj.get(name)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            obj[name] = quantity.canonical(value)
+        except quantity.QuantityError:
+            return  # decoding and validation report it, with its path
+
+
+def resource_list(obj: Object, name: str) -> None:
+    """Bring the quantities of a resource list into canonical form, rounded up to thousandths as upstream does."""
+    listed = obj.get(name)
+    if not isinstance(listed, dict):
+        return
+    for key, value in listed.items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            try:
+                parsed = quantity.parse(value)
+            except quantity.QuantityError:
+                continue
+            rounded = (
+                parsed if parsed.nano % 10**6 == 0 else quantity.Quantity(parsed.milli_value() * 10**6, parsed.format)
+            )
+            listed[key] = str(rounded)
+
+
+def resource_lists(obj: Object, *names: str) -> None:
+    for name in names:
+        resource_list(obj, name)

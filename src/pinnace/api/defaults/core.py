@@ -1,0 +1,78 @@
+"""Defaults of the core group's smaller kinds."""
+
+from __future__ import annotations
+
+from pinnace.api import meta
+from pinnace.api.defaults.base import child, fill, fill_empty, given, items, resource_lists
+from pinnace.api.defaults.pod import pod_template
+from pinnace.api.types import Object
+
+
+def namespace(obj: Object) -> None:
+    name = meta.name(obj)
+    if name:
+        child(child(obj, "metadata"), "labels")["kubernetes.io/metadata.name"] = name
+    child(obj, "spec")
+    fill_empty(child(obj, "status"), phase="Active")
+
+
+def secret(obj: Object) -> None:
+    fill_empty(obj, type="Opaque")
+
+
+def node(obj: Object) -> None:
+    child(obj, "spec")
+    status = child(obj, "status")
+    resource_lists(status, "capacity", "allocatable")
+    if status.get("allocatable") is None and given(status, "capacity") is not None:
+        status["allocatable"] = dict(status["capacity"])
+
+
+def limit_range(obj: Object) -> None:
+    for item in items(child(obj, "spec"), "limits"):
+        resource_lists(item, "max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+        if item.get("type") != "Container":
+            continue
+        limit, request = dict(item.get("default") or {}), dict(item.get("defaultRequest") or {})
+        for name, value in (item.get("max") or {}).items():
+            limit.setdefault(name, value)
+        for source in (limit, item.get("min") or {}):
+            for name, value in source.items():
+                request.setdefault(name, value)
+        if limit:
+            item["default"] = limit
+        if request:
+            item["defaultRequest"] = request
+
+
+def resource_quota(obj: Object) -> None:
+    resource_lists(child(obj, "spec"), "hard")
+    resource_lists(child(obj, "status"), "hard", "used")
+
+
+def replication_controller(obj: Object) -> None:
+    spec = child(obj, "spec")
+    fill(spec, replicas=1)
+    if given(spec, "template") is None:
+        return
+    pod_template(spec)
+    labels = meta.labels(spec["template"])
+    if labels:
+        fill_labels(child(obj, "metadata"), labels)
+        if not spec.get("selector"):
+            spec["selector"] = dict(labels)
+
+
+def fill_labels(metadata: Object, labels: dict[str, str]) -> None:
+    if not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
+
+
+DEFAULTS = {
+    ("", "Namespace"): namespace,
+    ("", "Secret"): secret,
+    ("", "Node"): node,
+    ("", "LimitRange"): limit_range,
+    ("", "ResourceQuota"): resource_quota,
+    ("", "ReplicationController"): replication_controller,
+}

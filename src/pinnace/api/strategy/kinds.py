@@ -1,0 +1,127 @@
+"""The rules of all kinds that need no module of their own."""
+
+from __future__ import annotations
+
+import base64
+
+from pinnace.api import meta
+from pinnace.api.patches.json_patch import equal
+from pinnace.api.strategy.rules import Rules
+from pinnace.api.types import Object
+
+
+def _secret(secret: Object) -> None:
+    """``stringData`` is write-only: it becomes ``data``."""
+    texts = secret.pop("stringData", None)
+    if texts:
+        data = dict(secret.get("data") or {})
+        data.update({key: base64.b64encode(str(value).encode()).decode() for key, value in texts.items()})
+        secret["data"] = data
+
+
+def _signing_request_create(request: Object) -> None:
+    request["status"] = {}
+
+
+def _signing_request_update(new: Object, old: Object) -> None:
+    new["spec"] = old.get("spec") or {}
+
+
+def _approval(new: Object, old: Object) -> None:
+    """The approval endpoint changes only the conditions Approved and Denied."""
+    decisions = [c for c in (new.get("status") or {}).get("conditions") or () if _is_decision(c)]
+    held = dict(old.get("status") or {})
+    rest = [c for c in held.pop("conditions", None) or () if not _is_decision(c)]
+    if rest or decisions:
+        held["conditions"] = rest + decisions
+    new["spec"], new["status"] = old.get("spec") or {}, held
+
+
+def _is_decision(condition: Object) -> bool:
+    return condition.get("type") in ("Approved", "Denied")
+
+
+def _csr_status(new: Object, old: Object) -> None:
+    """The status endpoint leaves the decisions alone; they are the approval endpoint's."""
+    status = new["status"] = dict(new.get("status") or {})
+    mine = [c for c in status.pop("conditions", None) or () if not _is_decision(c)]
+    theirs = [c for c in (old.get("status") or {}).get("conditions") or () if _is_decision(c)]
+    if theirs or mine:
+        status["conditions"] = theirs + mine
+
+
+def _persistent_volume(volume: Object) -> None:
+    status: Object = {"phase": "Pending"}
+    created = meta.metadata(volume).get("creationTimestamp")
+    if created:
+        status["lastPhaseTransitionTime"] = created
+    volume["status"] = status
+
+
+def _slice_update(new: Object, old: Object) -> None:
+    """An EndpointSlice's generation follows its content and its labels."""
+    same = all(equal(new.get(name), old.get(name)) for name in ("addressType", "endpoints", "ports"))
+    if same and meta.labels(new) != meta.labels(old):
+        new["metadata"]["generation"] = meta.generation(old) + 1
+
+
+_POLICY = Rules(generation="spec")
+_HOOKS = Rules(generation="content")
+_WITH_STATUS = Rules(generation="spec", status=True, initial_status={}, reset_metadata=True)
+_SECRET = Rules(on_create=_secret, on_update=lambda new, old: _secret(new))
+
+RULES: dict[tuple[str, str], Rules] = {
+    ("", "Secret"): _SECRET,
+    ("", "PodTemplate"): _HOOKS,
+    ("", "Service"): Rules(status=True, initial_status={"loadBalancer": {}}),
+    ("", "Node"): Rules(status=True, keep_status_on_create=True),
+    ("", "PersistentVolume"): Rules(status=True, keep_status_on_create=True, on_create=_persistent_volume),
+    ("", "PersistentVolumeClaim"): Rules(status=True, initial_status={"phase": "Pending"}),
+    ("", "ResourceQuota"): Rules(status=True, initial_status={}),
+    ("networking.k8s.io", "Ingress"): Rules(generation="spec", status=True, initial_status={"loadBalancer": {}}),
+    ("networking.k8s.io", "NetworkPolicy"): Rules(generation="spec"),
+    ("networking.k8s.io", "IngressClass"): Rules(generation="spec"),
+    ("networking.k8s.io", "ServiceCIDR"): Rules(status=True, initial_status={}),
+    ("policy", "PodDisruptionBudget"): Rules(
+        generation="spec",
+        status=True,
+        initial_status={"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
+    ),
+    ("autoscaling", "HorizontalPodAutoscaler"): Rules(status=True, initial_status={}),
+    ("discovery.k8s.io", "EndpointSlice"): Rules(generation="content", on_update=_slice_update),
+    ("storage.k8s.io", "CSIDriver"): Rules(),
+    ("storage.k8s.io", "VolumeAttachment"): Rules(status=True, initial_status={"attached": False}),
+    ("certificates.k8s.io", "CertificateSigningRequest"): Rules(
+        status=True,
+        initial_status={},
+        reset_metadata=True,
+        on_create=_signing_request_create,
+        on_update=_signing_request_update,
+        on_status_update=_csr_status,
+        subresources={"approval": _approval},
+    ),
+    ("certificates.k8s.io", "PodCertificateRequest"): Rules(status=True, initial_status={}),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): Rules(
+        generation="spec",
+        status=True,
+        initial_status={"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": None},
+        reset_metadata=True,
+    ),
+    ("apiregistration.k8s.io", "APIService"): Rules(status=True, initial_status={}, reset_metadata=True),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): _WITH_STATUS,
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): _WITH_STATUS,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _HOOKS,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _HOOKS,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _WITH_STATUS,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _POLICY,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): _POLICY,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): _POLICY,
+    ("resource.k8s.io", "ResourceClaim"): Rules(status=True, initial_status={}, reset_metadata=True),
+    ("resource.k8s.io", "ResourceSlice"): Rules(generation="spec"),
+    ("resource.k8s.io", "DeviceClass"): Rules(generation="spec"),
+    ("resource.k8s.io", "DeviceTaintRule"): _WITH_STATUS,
+    ("resource.k8s.io", "ResourcePoolStatusRequest"): Rules(status=True, reset_metadata=True),
+    ("scheduling.k8s.io", "PodGroup"): Rules(status=True, initial_status={}, reset_metadata=True),
+    ("internal.apiserver.k8s.io", "StorageVersion"): Rules(status=True, initial_status={}),
+    ("storagemigration.k8s.io", "StorageVersionMigration"): Rules(status=True, initial_status={}, reset_metadata=True),
+}
