@@ -1,4 +1,4 @@
-"""What a Pod needs in all: effective requests and limits, with init containers, sidecars, overhead and Pod-level resources.
+"""What a Pod needs in all: requests and limits with init containers, sidecars, overhead and Pod-level resources.
 
 Amounts are integers: CPU in thousandths of a core, everything else in whole units (bytes, counts), rounded up. The
 rules are those of k8s.io/component-helpers ``resource``: the Pod needs the larger of its running containers together

@@ -132,7 +132,8 @@ def _ceil_scaled(digits: int, exponent: int) -> int:
         return digits * 10 ** min(exponent, 40) if digits else 0
     if -exponent > len(str(digits)):
         return 1
-    return -(-digits // 10**-exponent)
+    divisor: int = 10**-exponent
+    return -(-digits // divisor)
 
 
 @lru_cache(maxsize=8192)

@@ -47,9 +47,10 @@ Fields = Callable[[str], Mapping[str, Field]]
 
 
 def _schema_fields(definition: str) -> Mapping[str, Field]:
-    from pinnace.api import schema
+    from importlib import import_module
 
-    return schema.fields(definition)
+    known: Mapping[str, Field] = import_module("pinnace.api.schema").fields(definition)
+    return known
 
 
 def apply(doc: Object, patch: Any, definition: str, fields: Fields = _schema_fields) -> Object:
