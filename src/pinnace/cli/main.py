@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output went away (| head)
-        sys.stdout = None  # type: ignore[assignment]  # nothing more can be written, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing fails again at exit
         return int(Exit.ERROR)
 
 

@@ -111,8 +111,8 @@ class NodeTable:
         columns = [self.column(resource) for resource in allocatable]
         self.allocatable[row] = 0
         for column, (resource, amount) in zip(columns, allocatable.items(), strict=True):
-            value = quantity.milli_value(amount) if resource == "cpu" else quantity.value(amount)
-            self.allocatable[row, column] = value
+            number = quantity.milli_value(amount) if resource == "cpu" else quantity.value(amount)
+            self.allocatable[row, column] = number
         spec = node.get("spec") or {}
         self.unschedulable[row] = bool(spec.get("unschedulable"))
         taints = tuple((t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ())
@@ -216,7 +216,7 @@ class NodeTable:
             return np.zeros(len(self.present[rows]), np.bool_)
         if len(wanted) == 1:
             return np.asarray(codes[rows] == wanted[0])
-        return np.isin(codes[rows], wanted)
+        return np.asarray(np.isin(codes[rows], wanted), np.bool_)
 
     def label_values(self, key: str) -> dict[str, int]:
         """Every value seen of a label and its code; see ``label_codes``."""

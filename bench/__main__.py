@@ -1,0 +1,83 @@
+"""``python -m bench [NAME ...]``: measure and print one JSON line per figure beside the design's budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from bench import fanout, requests, startup
+
+#: figure -> (unit, budget, whether more is better)
+BUDGETS: dict[str, tuple[str, float, bool]] = {
+    "command to /readyz": ("s", 0.5, False),
+    "command to first Pod Ready, simulated": ("s", 0.8, False),
+    "command to first Pod Ready, containerd": ("s", 2.0, False),
+    "idle memory": ("MB", 120.0, False),
+    "idle CPU": ("% of one core", 0.5, False),
+    "GET one Pod": ("/s", 20000.0, True),
+    "LIST 1,000 Pods": ("/s", 400.0, True),
+    "create Pods, durable": ("/s", 4000.0, True),
+    "merge patch Pods, durable": ("/s", 3000.0, True),
+    "watch fan-out, 100 watchers": ("events/s", 100000.0, True),
+    "watch fan-out, 500 watchers": ("events/s", 100000.0, True),
+}
+
+
+def idle() -> Iterator[tuple[str, float]]:
+    memory, cpu = startup.at_rest()
+    yield "idle memory", memory
+    yield "idle CPU", cpu
+
+
+def one(name: str, measure: Callable[[], float]) -> Callable[[], Iterator[tuple[str, float]]]:
+    def figures() -> Iterator[tuple[str, float]]:
+        yield name, measure()
+
+    return figures
+
+
+def real_pod() -> Iterator[tuple[str, float]]:
+    from pinnace.cluster import machine
+
+    if missing := machine.inspect().missing:
+        print(f"containerd: left out, this machine lacks {', '.join(missing)}", file=sys.stderr)
+        return
+    from tests import images
+
+    with images.busybox_archive() as archive:
+        yield "command to first Pod Ready, containerd", startup.to_first_pod("containerd", images.BUSYBOX, archive)
+
+
+MEASUREMENTS: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
+    "readyz": one("command to /readyz", startup.to_readyz),
+    "simulated": one("command to first Pod Ready, simulated", lambda: startup.to_first_pod("simulated")),
+    "containerd": real_pod,
+    "idle": idle,
+    "get": one("GET one Pod", requests.get_pod),
+    "list": one("LIST 1,000 Pods", requests.list_pods),
+    "create": one("create Pods, durable", requests.create_pods),
+    "patch": one("merge patch Pods, durable", requests.patch_pods),
+    "fanout100": one("watch fan-out, 100 watchers", lambda: fanout.fan_out(100)),
+    "fanout500": one("watch fan-out, 500 watchers", lambda: fanout.fan_out(500)),
+}
+
+
+def main(wanted: list[str]) -> int:
+    if unknown := set(wanted) - set(MEASUREMENTS):
+        print(
+            f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr
+        )
+        return 2
+    for name in wanted or MEASUREMENTS:
+        for figure, value in MEASUREMENTS[name]():
+            unit, budget, more = BUDGETS[figure]
+            met = value >= budget if more else value <= budget
+            line = {"figure": figure, "value": round(value, 3), "unit": unit, "budget": budget, "met": met}
+            print(json.dumps({**line, "cores": os.cpu_count()}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
