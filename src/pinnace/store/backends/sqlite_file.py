@@ -112,16 +112,19 @@ def _open(path: Path, lock: FileLock) -> OpenFile:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     elif not path.stat().st_size and lock.answered:
         raise StoreError(_damaged(path, "it is empty, but had been written"))
-    connection = sqlite3.connect(
-        path, isolation_level=None, timeout=0, check_same_thread=False, cached_statements=STATEMENTS
-    )
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, timeout=0, check_same_thread=False, cached_statements=STATEMENTS
+        )
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open {path}: {error}") from error
     try:
         _prepare(connection, path)
         view, garbage = _load(connection, path)
         if view.revision < lock.answered:
             raise StoreError(
-                _damaged(path, f"it ends at revision {view.revision}, but {lock.answered} had been answered")
-                + f"; to go on without the lost writes, remove {path.name}.lock"
+                _damaged(path, f"it ends at revision {view.revision}, but revision {lock.answered} had been answered")
+                + f". To go on without the lost writes, remove {path.name}.lock"
             )
         return OpenFile(connection, lock, view, garbage)
     except sqlite3.Error as error:
