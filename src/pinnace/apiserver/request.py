@@ -3,7 +3,7 @@ admission."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -150,6 +150,9 @@ class AdmissionAttributes:
     options: Object = field(default_factory=dict)
     #: Warnings for the client, in order; plugins append.
     warnings: list[str] = field(default_factory=list)
+    #: What to call if the change is refused after all or is not committed: gives back what plugins reserved for it
+    #: (Service addresses, node ports). Whoever has called ``admit`` calls these then, each once.
+    undo: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Authenticator(Protocol):
