@@ -1,0 +1,113 @@
+"""``pinnace status``: is a cluster running on the data directory, is it well, and how is it reached."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pinnace.cluster.datadir import DataDir
+from pinnace.cluster.errors import ClusterError, Exit
+
+
+def run(path: Path, output: str) -> int:
+    """Exit code 0 if the cluster runs and is ready, NOT_RUNNING if it does not run, ERROR if it is not well."""
+    status = collect(path)
+    if output == "json":
+        json.dump(status, sys.stdout, indent=2)
+        print()
+    else:
+        print(describe(status))
+    if not status["running"]:
+        return int(Exit.NOT_RUNNING)
+    return 0 if status["ready"] else int(Exit.ERROR)
+
+
+def collect(path: Path) -> dict[str, Any]:
+    """What ``-o json`` prints."""
+    path = path.absolute()
+    facts = DataDir(path).running()
+    if facts is None:
+        starting = DataDir(path).is_held()
+        return {"running": starting, "ready": False, "dataDir": str(path)}
+    status = {"running": True, "ready": False, "dataDir": str(path), **facts}
+    try:
+        status.update(_ask(path, facts))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        status["error"] = f"the API server does not answer: {error}"
+    return status
+
+
+def _ask(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    pki = path / "pki"
+    try:
+        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    except (PermissionError, FileNotFoundError) as error:
+        raise ClusterError(
+            Exit.NOT_PERMITTED, f"cannot read the cluster's credentials in {pki}: {error.strerror}"
+        ) from error
+    host, _, port = str(facts["server"]).removeprefix("https://").rpartition(":")
+    connection = http.client.HTTPSConnection(host.strip("[]"), int(port), context=context, timeout=10)
+
+    def get(target: str) -> tuple[int, bytes]:
+        connection.request("GET", target)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    code, ready = get("/readyz?verbose")
+    failing = [line for line in ready.decode(errors="replace").splitlines() if line.startswith("[-]")]
+    nodes = json.loads(get("/api/v1/nodes")[1])["items"]
+    pods = json.loads(get("/api/v1/pods")[1])["items"]
+    connection.close()
+    return {
+        "ready": code == 200,
+        "failing": failing,
+        "nodes": {"total": len(nodes), "ready": sum(map(_is_ready, nodes))},
+        "pods": dict(Counter(str(pod["status"].get("phase")) for pod in pods)),
+    }
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node["status"].get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def describe(status: dict[str, Any]) -> str:
+    """A person's view."""
+    if not status["running"]:
+        return f"not running (data directory {status['dataDir']}); start it: pinnace up"
+    if "server" not in status:
+        return f"starting (data directory {status['dataDir']})"
+    state = "running" if status["ready"] else "running, not ready"
+    rows = [
+        ("cluster", f"{state}, since {_age(status['startedAt'])} (process {status['pid']})"),
+        ("server", status["server"]),
+        ("version", f"pinnace {status['version']}, Kubernetes {status['kubernetesVersion']}"),
+        ("parts", ", ".join(status["parts"])),
+        ("runtime", status["runtime"]),
+        ("data", status["dataDir"]),
+        ("kubeconfig", f"{status['kubeconfig']}, context {status['context']}"),
+    ]
+    if "nodes" in status:
+        rows.append(("nodes", f"{status['nodes']['ready']} of {status['nodes']['total']} ready"))
+        pods = ", ".join(f"{count} {phase}" for phase, count in sorted(status["pods"].items()))
+        rows.append(("pods", pods or "none"))
+    rows += [("failing", line) for line in status.get("failing") or ()]
+    if "error" in status:
+        rows.append(("error", status["error"]))
+    return "\n".join(f"{name:<11} {value}" for name, value in rows)
+
+
+def _age(started: float) -> str:
+    seconds = max(int(time.time() - started), 0)
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds} seconds"
