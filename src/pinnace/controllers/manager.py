@@ -6,21 +6,38 @@ from pinnace.client.client import Client
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
 from pinnace.controllers.deployment import DeploymentController
+from pinnace.controllers.endpoints import EndpointsController
+from pinnace.controllers.endpointslice import EndpointSliceController
+from pinnace.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from pinnace.controllers.namespace import NamespaceController
+from pinnace.controllers.nodeipam import NodeIpamController
+from pinnace.controllers.nodelifecycle import NodeLifecycleController
+from pinnace.controllers.podgc import PodGarbageCollector
 from pinnace.controllers.replicaset import ReplicaSetController, ReplicationController
 from pinnace.controllers.rootca import RootCAPublisher
 from pinnace.controllers.serviceaccount import ServiceAccountController
+from pinnace.controllers.tainteviction import TaintEvictionController
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 
 
 class Controllers:
     """All controllers, as one ``Part``. ``client`` acts as ``system:kube-controller-manager``; ``root_ca`` is the PEM
-    that Pods verify the API server with."""
+    that Pods verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``."""
 
     name = "controllers"
 
-    def __init__(self, client: Client, clock: Clock, *, root_ca: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        *,
+        root_ca: str,
+        cluster_cidr: str = "10.244.0.0/16",
+        node_prefix: int = 24,
+    ) -> None:
+        self._cluster_cidr = cluster_cidr
+        self._node_prefix = node_prefix
         self._client = client
         self._clock = clock
         self._root_ca = root_ca
@@ -50,6 +67,13 @@ class Controllers:
             ReplicaSetController(tools),
             ReplicationController(tools),
             DeploymentController(tools),
+            EndpointSliceController(tools),
+            EndpointsController(tools),
+            EndpointSliceMirroringController(tools),
+            NodeLifecycleController(tools),
+            TaintEvictionController(tools),
+            PodGarbageCollector(tools),
+            NodeIpamController(tools, cluster_cidr=self._cluster_cidr, node_prefix=self._node_prefix),
         ]
 
     async def stop(self) -> None:
