@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Attributes
@@ -65,7 +64,7 @@ def compile_rules(rules: Sequence[Object] | None) -> tuple[Rule, ...]:
 
 def decompile(rule: Rule) -> Object:
     """The PolicyRule object."""
-    shown: dict[str, Any] = {"verbs": sorted(rule.verbs)}
+    shown: Object = {"verbs": sorted(rule.verbs)}
     for field, values in (
         ("apiGroups", rule.groups),
         ("resources", rule.resources),
@@ -74,7 +73,7 @@ def decompile(rule: Rule) -> Object:
     ):
         if values:
             shown[field] = sorted(values)
-    return cast(Object, shown)
+    return shown
 
 
 def break_down(rule: Rule) -> list[Rule]:

@@ -1,0 +1,128 @@
+"""The other objects every cluster has: system namespaces, priority classes, and the API server's own Service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from pinnace.api.types import Object
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SERVICE = "kubernetes"
+
+
+def namespaces() -> list[Object]:
+    return [
+        {
+            "kind": "Namespace",
+            "apiVersion": "v1",
+            "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+            "spec": {"finalizers": ["kubernetes"]},
+            "status": {"phase": "Active"},
+        }
+        for name in NAMESPACES
+    ]
+
+
+def priority_classes() -> list[Object]:
+    return [
+        {
+            "kind": "PriorityClass",
+            "apiVersion": "scheduling.k8s.io/v1",
+            "metadata": {"name": name, "generation": 1},
+            "value": value,
+            "description": description,
+            "preemptionPolicy": "PreemptLowerPriority",
+        }
+        for name, value, description in (
+            (
+                "system-node-critical",
+                2000001000,
+                "Used for system critical pods that must not be moved from their current node.",
+            ),
+            (
+                "system-cluster-critical",
+                2000000000,
+                "Used for system critical pods that must run in the cluster, but can be moved to another node if "
+                "necessary.",
+            ),
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the API server answers: ``service_ip`` inside the cluster, ``address`` and ``port`` behind it."""
+
+    service_ip: str
+    address: str
+    port: int
+
+
+def kubernetes_service(endpoint: Endpoint) -> list[Object]:
+    """``default/kubernetes``: the Service, its Endpoints and its EndpointSlice."""
+    port = {"name": "https", "port": endpoint.port, "protocol": "TCP"}
+    family = "IPv6" if ":" in endpoint.address else "IPv4"
+    return [
+        {
+            "kind": "Service",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": SERVICE,
+                "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": endpoint.port}],
+                "clusterIP": endpoint.service_ip,
+                "clusterIPs": [endpoint.service_ip],
+                "type": "ClusterIP",
+                "sessionAffinity": "None",
+                "ipFamilies": ["IPv6" if ":" in endpoint.service_ip else "IPv4"],
+                "ipFamilyPolicy": "SingleStack",
+                "internalTrafficPolicy": "Cluster",
+            },
+            "status": {"loadBalancer": {}},
+        },
+        {
+            "kind": "Endpoints",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": SERVICE,
+                "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+            },
+            "subsets": [{"addresses": [{"ip": endpoint.address}], "ports": [port]}],
+        },
+        {
+            "kind": "EndpointSlice",
+            "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {
+                "name": SERVICE,
+                "namespace": "default",
+                "generation": 1,
+                "labels": {"kubernetes.io/service-name": SERVICE},
+            },
+            "addressType": family,
+            "endpoints": [{"addresses": [endpoint.address], "conditions": {"ready": True}}],
+            "ports": [dict(port)],
+        },
+    ]
+
+
+def client_authority(client_ca: str, front_proxy_ca: str) -> Object:
+    """``kube-system/extension-apiserver-authentication``: how extension API servers verify clients. PEM texts."""
+    return {
+        "kind": "ConfigMap",
+        "apiVersion": "v1",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {
+            "client-ca-file": client_ca,
+            "requestheader-allowed-names": orjson.dumps(["front-proxy-client"]).decode(),
+            "requestheader-client-ca-file": front_proxy_ca,
+            "requestheader-extra-headers-prefix": orjson.dumps(["X-Remote-Extra-"]).decode(),
+            "requestheader-group-headers": orjson.dumps(["X-Remote-Group"]).decode(),
+            "requestheader-username-headers": orjson.dumps(["X-Remote-User"]).decode(),
+        },
+    }
