@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from pinnace.core.clock import Clock
+from pinnace.store.backends.checkpoint import Checkpointer
 from pinnace.store.backends.sqlite_file import POSITION_BITS, OpenFile, open_file
 from pinnace.store.commit import OutcomeUnknownError
 from pinnace.store.compactor import Policy
@@ -33,9 +34,7 @@ T = TypeVar("T")
 
 #: Rows per INSERT; more are several statements in one transaction.
 ROWS = 128
-#: The write-ahead log is copied into the file once it has grown by this many bytes of values ...
-CHECKPOINT_BYTES = 8 << 20
-#: ... and free pages beyond this many, and beyond a third of the file, are given back, so many at a time.
+#: Free pages beyond this many, and beyond a third of the file, are given back, so many at a time.
 FREE_PAGES = 2048
 VACUUM_PAGES = 256
 
@@ -69,7 +68,7 @@ class SqliteJournal:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._unsaved = 0  # bytes written since the last checkpoint; the writer's own
+        self._checkpointer = Checkpointer(path, file.connection)
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -108,7 +107,7 @@ class SqliteJournal:
         await self._call(lambda: self._forget(rows))
 
     async def close(self) -> None:
-        await self._call(self._connection.close)
+        await self._call(self._close)
         self._jobs.put(None)
         self._thread.join()
         self._lock.release()
@@ -146,6 +145,10 @@ class SqliteJournal:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(call, *args)
 
+    def _close(self) -> None:
+        self._checkpointer.close()
+        self._connection.close()  # the last one: copies the rest of the log and removes it
+
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         self._connection.execute(statement, parameters)
 
@@ -163,9 +166,7 @@ class SqliteJournal:
             self._report(done, self._failure(error, rows[0]))
             return
         self._report(self._landed, revision, done)
-        self._unsaved += size
-        if self._unsaved >= CHECKPOINT_BYTES:
-            self._checkpoint()
+        self._checkpointer.wrote(size)
 
     def _failure(self, error: sqlite3.Error, first: int) -> StoreError:
         """What became of a batch that failed, whose first row would be ``first``."""
@@ -182,13 +183,6 @@ class SqliteJournal:
             f"{message}; whether the last writes were kept is unknown, so no more are accepted: check the disk, "
             "then restart Pinnace"
         )
-
-    def _checkpoint(self) -> None:
-        """Copy the write-ahead log into the file, so that it starts anew. A failure loses nothing: the log stays and is
-        tried again, or reported by the next write that the disk does not take."""
-        self._unsaved = 0
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def _forget(self, rows: str) -> None:
         self._connection.execute(_FORGET, (rows,))
