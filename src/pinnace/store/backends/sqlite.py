@@ -190,7 +190,8 @@ class SqliteJournal:
         if free > FREE_PAGES:
             (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
             if free > pages // 3:
-                self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                # executescript: it steps to the end, where execute stops after the first page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
 
 
 async def open_sqlite(path: Path, *, stamp: Stamp, clock: Clock, policy: Policy | None = None) -> LocalStore:

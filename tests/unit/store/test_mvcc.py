@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinnace.store import mvcc
+from pinnace.store.mvcc import KeyIndex, View
+from pinnace.store.protocol import Event, KeyValue
+
+keys = st.text("abc/", max_size=4)
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(st.lists(st.tuples(st.booleans(), keys), max_size=80), keys, keys, st.integers(0, 5))
+def test_the_index_is_a_sorted_map(steps: list[tuple[bool, str]], start: str, end: str, limit: int) -> None:
+    with patch.object(mvcc, "CHUNK", 4):
+        index, model = KeyIndex(), dict[str, KeyValue]()
+        for revision, (is_put, key) in enumerate(steps, 1):
+            if is_put:
+                model[key] = KeyValue(key, b"", revision, revision, 1)
+                index.put(model[key])
+            elif model.pop(key, None) is not None:
+                index.remove(key)
+        want = [model[key] for key in sorted(model) if start <= key < end]
+        assert index.range(start, end, limit) == (want[: limit or None], len(want))
+        assert index.range("", "\U0010ffff", 0)[0] == [model[key] for key in sorted(model)]
+
+
+def put(view: View, key: str, value: bytes = b"v") -> None:
+    old, revision = view.current.get(key), view.revision + 1
+    new = KeyValue(key, value, old.create_revision if old else revision, revision, old.version + 1 if old else 1)
+    view.apply([Event(key, revision, new, old)], revision)
+
+
+def test_history_is_freed_in_slices_and_counted() -> None:
+    view = View()
+    for _ in range(5):
+        put(view, "/a", b"12345678")
+    assert (view.event_count, view.superseded_bytes) == (5, 32)
+    view.compact(4)
+    assert view.trim(2) == [(1, "/a")]
+    assert view.trim(2) == [(2, "/a"), (3, "/a")]
+    assert view.trim(2) is None
+    assert (view.event_count, view.superseded_bytes) == (1, 8)
+    item = view.get("/a", 4)
+    assert item is not None
+    assert item.mod_revision == 4
+
+
+def test_a_deletion_is_freed_with_what_it_deleted() -> None:
+    view = View()
+    put(view, "/a")
+    view.apply([Event("/a", 2, None, view.current["/a"])], 2)
+    view.compact(2)
+    assert view.trim(10) == [(1, "/a"), (2, "/a")]
+    assert view.superseded_bytes == 0
