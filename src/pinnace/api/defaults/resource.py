@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api.defaults.base import amount, child, fill_empty, given, items
+from pinnace.api.defaults.base import amount, child, fill, fill_empty, given, items
 from pinnace.api.types import Object
 
 _GROUP = "resource.k8s.io"
@@ -45,6 +45,10 @@ def resource_slice(obj: Object) -> None:
         for capacity in (given(holder, "capacity") or {}).values():
             if isinstance(capacity, dict):
                 amount(capacity, "value")
+        for mapping in (given(device, "nodeAllocatableResourceMappings") or {}).values():
+            if isinstance(mapping, dict):
+                fill(mapping, allocationMultiplier="1")
+                amount(mapping, "allocationMultiplier")
 
 
 DEFAULTS = {

@@ -30,6 +30,9 @@ def _create(job: Object) -> None:
     selector = spec["selector"] = dict(spec.get("selector") or {})
     # A wrong value that a client gave stays, for validation to refuse.
     selector["matchLabels"] = {CONTROLLER_UID: uid, **(selector.get("matchLabels") or {})}
+    # Upstream's defaulting runs again when the stored Job is read, and then sees the template's new labels.
+    if not meta.labels(job):
+        job["metadata"]["labels"] = dict(labels)
 
 
 RULES = {

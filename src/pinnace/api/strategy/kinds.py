@@ -58,6 +58,34 @@ def _persistent_volume(volume: Object) -> None:
     volume["status"] = status
 
 
+def _stored_versions(definition: Object) -> None:
+    """The version in which objects are now stored joins those in which some may still be."""
+    status = definition["status"] = dict(definition.get("status") or {})
+    stored = list(status.get("storedVersions") or ())
+    for version in (definition.get("spec") or {}).get("versions") or ():
+        if version.get("storage") and version.get("name") not in stored:
+            stored.append(version.get("name"))
+    status["storedVersions"] = stored
+
+
+def _definition_create(definition: Object) -> None:
+    definition["status"] = {"conditions": [], "acceptedNames": {"plural": "", "kind": ""}}
+    _stored_versions(definition)
+
+
+def _api_service_create(service: Object) -> None:
+    service["status"] = {}
+    if (service.get("spec") or {}).get("service") is None:
+        condition = {
+            "type": "Available",
+            "status": "True",
+            "lastTransitionTime": meta.metadata(service).get("creationTimestamp"),
+            "reason": "Local",
+            "message": "Local APIServices are always available",
+        }
+        service["status"] = {"conditions": [condition]}
+
+
 def _slice_update(new: Object, old: Object) -> None:
     """An EndpointSlice's generation follows its content and its labels."""
     same = all(equal(new.get(name), old.get(name)) for name in ("addressType", "endpoints", "ports"))
@@ -104,10 +132,14 @@ RULES: dict[tuple[str, str], Rules] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Rules(
         generation="spec",
         status=True,
-        initial_status={"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": None},
+        keep_status_on_create=True,
         reset_metadata=True,
+        on_create=_definition_create,
+        on_update=lambda new, old: _stored_versions(new),
     ),
-    ("apiregistration.k8s.io", "APIService"): Rules(status=True, initial_status={}, reset_metadata=True),
+    ("apiregistration.k8s.io", "APIService"): Rules(
+        status=True, keep_status_on_create=True, reset_metadata=True, on_create=_api_service_create
+    ),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): _WITH_STATUS,
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): _WITH_STATUS,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _HOOKS,
