@@ -71,19 +71,32 @@ class FieldError:
         return {"reason": self.type, "message": self.message, "field": self.field}
 
 
+class GoText(str):
+    """A value's text as it is shown, for values that a field error shows neither quoted nor as JSON."""
+
+
+def _go_escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    if char.isprintable():
+        return char
+    short = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}.get(char)
+    if short is not None:
+        return short
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def go_quote(value: object) -> str:
-    """A value as field errors show it: strings in Go's %q, null, numbers and booleans bare, the rest as JSON."""
+    """A value as field errors show it: strings in Go's %q, null, numbers and booleans bare, the rest as Go's JSON."""
     import orjson
 
-    if value is None:
-        return "null"
+    if isinstance(value, GoText):
+        return str(value)
     if isinstance(value, str):
-        return orjson.dumps(value).decode()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    return orjson.dumps(value).decode()
+        return f'"{"".join(map(_go_escape, value))}"'
+    shown = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return shown.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def required(field: str, detail: str = "") -> FieldError:
@@ -117,11 +130,13 @@ def not_found_field(field: str, value: object) -> FieldError:
 
 
 def too_long(field: str, limit: int) -> FieldError:
-    return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit} bytes")
+    unit = "byte" if limit == 1 else "bytes"
+    return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit} {unit}")
 
 
 def too_many(field: str, count: int, limit: int) -> FieldError:
-    return FieldError("FieldValueTooMany", field, f"Too many: {count}: must have at most {limit} items")
+    unit = "item" if limit == 1 else "items"
+    return FieldError("FieldValueTooMany", field, f"Too many: {count}: must have at most {limit} {unit}")
 
 
 def _details(group: str, resource: str, name: str) -> Object:
