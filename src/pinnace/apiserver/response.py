@@ -76,6 +76,9 @@ class WatchAnswer(Protocol):
     def stop(self) -> None:
         """The outlet is not called again. Idempotent."""
 
+    def error(self, error: ApiError) -> Any:
+        """The batch with the ERROR event for ``error``."""
+
 
 class Pipe(Protocol):
     """The raw connection of a request that was taken over."""

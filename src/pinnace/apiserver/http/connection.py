@@ -445,8 +445,10 @@ class _WatchOutlet:
     def finish(self, error: ApiError | None = None) -> None:
         if self._ended:
             return
-        self._ended = True
         self._answer.stop()
+        if error is not None:
+            self.deliver(self._answer.error(error))
+        self._ended = True
         if not self._held:
             self._close()
 

@@ -1,0 +1,185 @@
+"""The way of every request: what is asked -> who asks -> as whom -> is there room -> may they -> the handler.
+
+Where nothing has to be awaited the whole way is taken synchronously (GET, LIST); the rest returns a coroutine.
+Decisions of the authorizer are cached as long as its ``generation`` stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from pinnace.api import errors
+from pinnace.api.errors import ApiError
+from pinnace.apiserver import paths
+from pinnace.apiserver.request import (
+    ANONYMOUS,
+    Attributes,
+    Authenticator,
+    Authorizer,
+    Impersonator,
+    Request,
+    RequestInfo,
+    User,
+)
+from pinnace.apiserver.resources.router import Router
+from pinnace.apiserver.response import Answer
+
+log = logging.getLogger(__name__)
+
+#: Requests that change something, and other ones that wait, at work at the same time (upstream: 200 and 400).
+MAX_MUTATING = 1000
+MAX_READING = 2000
+CACHED_DECISIONS = 65_536
+READS = frozenset(("get", "list", "watch"))
+
+Result = Answer | Coroutine[Any, Any, Answer]
+
+
+class NonResources(Protocol):
+    """Everything that is no resource: discovery, health, version, metrics."""
+
+    def route(self, request: Request) -> Result:
+        """Raises ApiError or answers 404 itself."""
+
+
+class Pipeline:
+    """See the module's docstring. Without an authorizer everything is allowed: for tests only."""
+
+    def __init__(
+        self,
+        router: Router,
+        others: NonResources,
+        *,
+        authenticator: Authenticator | None,
+        impersonator: Impersonator | None,
+        authorizer: Authorizer | None,
+    ) -> None:
+        self._router = router
+        self._others = others
+        self._authenticator = authenticator
+        self._impersonator = impersonator
+        self._authorizer = authorizer
+        self._decisions: dict[tuple[Any, ...], tuple[bool, str]] = {}
+        self._decided_at = -1
+        self._mutating = 0
+        self._reading = 0
+        #: Called with every request that has been let in (audit, metrics).
+        self.counted: Callable[[Request], None] | None = None
+
+    def handle(self, request: Request) -> Result:
+        """A request from the network. Raises ApiError."""
+        request.user = user = self._authenticate(request)
+        headers = request.headers
+        request.info = paths.parse(request)
+        if "impersonate-user" in headers or any(name.startswith("impersonate-") for name in headers):
+            if self._impersonator is None:
+                raise errors.forbidden("", "users", headers.get("impersonate-user", ""), "impersonation is not set up")
+            request.user = self._impersonator.impersonate(user, headers)
+        return self._admit(request)
+
+    def handle_as(self, request: Request, user: User) -> Result:
+        """A request from this process, by ``user``. Raises ApiError."""
+        request.user = user
+        request.info = paths.parse(request)
+        return self._admit(request)
+
+    def _authenticate(self, request: Request) -> User:
+        if self._authenticator is None:
+            return User("system:admin", groups=("system:masters", "system:authenticated"))
+        headers, peer = request.headers, request.peer
+        if "authorization" in headers:
+            return self._authenticator.authenticate(request.certificate, headers) or ANONYMOUS
+        known: User | None = peer.get("user")
+        if known is None:  # a connection's certificate stays the same
+            known = peer["user"] = self._authenticator.authenticate(request.certificate, headers) or ANONYMOUS
+        return known
+
+    def _admit(self, request: Request) -> Result:
+        info = request.info
+        self._authorize(request.user, info)
+        result: Result = self._router.route(request) if info.is_resource else self._others.route(request)
+        if isinstance(result, Coroutine) and not self._long_running(info):
+            return self._limited(result, mutating=info.verb not in READS)
+        return result
+
+    @staticmethod
+    def _long_running(info: RequestInfo) -> bool:
+        return info.verb == "watch" or info.subresource in ("exec", "attach", "portforward", "proxy", "log")
+
+    async def _limited(self, work: Coroutine[Any, Any, Answer], *, mutating: bool) -> Answer:
+        if (self._mutating >= MAX_MUTATING) if mutating else (self._reading >= MAX_READING):
+            work.close()
+            raise errors.too_many_requests("Too many requests, please try again later.")
+        if mutating:
+            self._mutating += 1
+        else:
+            self._reading += 1
+        try:
+            return await work
+        finally:
+            if mutating:
+                self._mutating -= 1
+            else:
+                self._reading -= 1
+
+    def _authorize(self, user: User, info: RequestInfo) -> None:
+        authorizer = self._authorizer
+        if authorizer is None:
+            return
+        generation = authorizer.generation
+        if generation != self._decided_at:
+            self._decisions.clear()
+            self._decided_at = generation
+        if info.is_resource:
+            key: tuple[Any, ...] = (
+                user.name,
+                user.groups,
+                info.verb,
+                info.group,
+                info.resource,
+                info.subresource,
+                info.namespace,
+                info.name,
+            )
+        else:
+            key = (user.name, user.groups, info.verb, info.path)
+        decision = self._decisions.get(key)
+        if decision is None:
+            if len(self._decisions) >= CACHED_DECISIONS:
+                self._decisions.clear()
+            decision = self._decisions[key] = authorizer.authorize(attributes_of(user, info))
+        if not decision[0]:
+            raise refusal(user, info, decision[1])
+
+
+def attributes_of(user: User, info: RequestInfo) -> Attributes:
+    if not info.is_resource:
+        return Attributes(user, info.verb, info.path)
+    return Attributes(
+        user,
+        info.verb,
+        info.path,
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+    )
+
+
+def refusal(user: User, info: RequestInfo, why: str) -> ApiError:
+    """403 in upstream's words."""
+    who = errors.go_quote(user.name)
+    if not info.is_resource:
+        text = f"User {who} cannot {info.verb} path {errors.go_quote(info.path)}"
+        return errors.forbidden("", "", "", text + (f": {why}" if why else ""))
+    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    text = f'User {who} cannot {info.verb} resource "{resource}" in API group "{info.group}"'
+    if (info.namespace and info.resource != "namespaces") or info.namespace:
+        text += f' in the namespace "{info.namespace}"'
+    else:
+        text += " at the cluster scope"
+    return errors.forbidden(info.group, info.resource, info.name, text + (f": {why}" if why else ""))

@@ -1,0 +1,1 @@
+"""The verbs on resources: one module per verb, and what they share."""

@@ -1,0 +1,158 @@
+"""What all verbs work with: the store, the rows, admission and the clock."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pinnace.api import errors
+from pinnace.api.errors import ApiError
+from pinnace.api.registry import Registry, Resource
+from pinnace.api.types import Object
+from pinnace.apiserver.request import Admission, AdmissionAttributes, Request
+from pinnace.apiserver.resources import codec, negotiation
+from pinnace.apiserver.resources.negotiation import Format
+from pinnace.apiserver.resources.watchhub import WatchHub
+from pinnace.core.clock import Clock
+from pinnace.store.local import LocalStore
+from pinnace.store.protocol import Compare, Delete, KeyValue, Put, Store, Txn
+
+
+class Admitted:
+    """Whether the change that was let in has been made."""
+
+    __slots__ = ("committed",)
+
+    def __init__(self) -> None:
+        self.committed = False
+
+
+class Backend:
+    """One per API server."""
+
+    def __init__(self, store: Store, registry: Registry, clock: Clock, admission: Admission | None) -> None:
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+        self.admission = admission
+        self.hub = WatchHub(store, clock)
+        #: Whether another process may write too, so that reads must first catch up (``Store.sync``).
+        self.remote = not isinstance(store, LocalStore)
+
+    @asynccontextmanager
+    async def admitted(
+        self,
+        request: Request,
+        row: Resource,
+        operation: str,
+        obj: Object | None,
+        old: Object | None,
+        *,
+        name: str,
+        subresource: str = "",
+        dry_run: bool = False,
+        options: Object | None = None,
+    ) -> AsyncIterator[Admitted]:
+        """Run admission, then the body; if that does not set ``committed``, what admission reserved is given back."""
+        admitted = Admitted()
+        if self.admission is None:
+            yield admitted
+            return
+        namespace = name if row.plural == "namespaces" and not row.group else request.info.namespace
+        attributes = AdmissionAttributes(
+            operation, row, subresource, namespace, name, obj, old, request.user, dry_run, options or {}
+        )
+        try:
+            await self.admission.admit(attributes)
+            request.warnings += attributes.warnings
+            yield admitted
+        finally:
+            if not admitted.committed:
+                for undo in attributes.undo:
+                    undo()
+
+    def wanted(self, request: Request) -> Format:
+        return negotiation.PLAIN if request.shared else negotiation.of(request)
+
+    def get(self, row: Resource, namespace: str, name: str) -> KeyValue:
+        """Raises ApiError NotFound."""
+        kv = self.store.get(row.key(namespace, name))
+        if kv is None:
+            raise errors.not_found(row.group, row.plural, name)
+        return kv
+
+    async def write(self, row: Resource, key: str, obj: Object, mod_revision: int) -> KeyValue | None:
+        """Commit ``obj``, which is not changed any more, if the key is still at ``mod_revision`` (0: absent); None if
+        it is not."""
+        value = codec.to_stored(obj, row)
+        result = await self.store.commit(Txn((Compare(key, mod_revision),), (Put(key, value),)))
+        if not result.succeeded:
+            return None
+        kv = result.puts[0]
+        if kv.decoded is None and codec.is_stored_form(row):
+            obj["metadata"]["resourceVersion"] = str(kv.mod_revision)
+            kv.decoded = obj
+        return kv
+
+    async def remove(self, key: str, mod_revision: int) -> int:
+        """Delete the key if it is still at ``mod_revision``; the revision of the deletion, 0 if it was not."""
+        result = await self.store.commit(Txn((Compare(key, mod_revision),), (Delete(key),)))
+        return result.revision if result.succeeded else 0
+
+
+@types.coroutine
+def breathe() -> Generator[None, None, None]:
+    """Let the event loop run what else is ready, in the midst of long work."""
+    yield
+
+
+def system_metadata(new: Object, old: Object) -> None:
+    """Set what the server alone may set in ``new``'s metadata, as ``old`` has it."""
+    ours, held = new["metadata"], old["metadata"]
+    for field in (
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+        "namespace",
+    ):
+        if field in held:
+            ours[field] = held[field]
+        else:
+            ours.pop(field, None)
+    for field in ("managedFields", "selfLink"):
+        ours.pop(field, None)
+
+
+def refuse_invalid(row: Resource, name: str, found: Sequence[errors.FieldError]) -> None:
+    """Raise ApiError 422 if anything was ``found``."""
+    if found:
+        raise errors.invalid(row.group, row.kind, name, found)
+
+
+def dry_run(request: Request, options_kind: str, options: dict[str, Any] | None = None) -> bool:
+    """Whether the request only asks what would happen. Raises ApiError 422 for an unknown way of doing so."""
+    asked = request.query.get("dryRun")
+    values = (options or {}).get("dryRun") or ([asked] if asked else [])
+    if not values:
+        return False
+    if values != ["All"]:
+        shown = "[]string{" + ", ".join(errors.go_quote(v) for v in values) + "}"
+        problem = errors.FieldError(
+            "FieldValueNotSupported", "dryRun", f'Unsupported value: {shown}: supported values: "All"'
+        )
+        raise errors.invalid("meta.k8s.io", options_kind, "", [problem])
+    return True
+
+
+def unsupported(row: Resource, verb: str) -> ApiError:
+    return ApiError(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+        details={"group": row.group, "kind": row.plural} if row.group else {"kind": row.plural},
+    )

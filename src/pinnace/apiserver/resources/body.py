@@ -1,0 +1,227 @@
+"""Request bodies: from JSON or YAML bytes to an object of the right kind, or the error upstream would give."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from pinnace.api import errors, meta
+from pinnace.api.errors import ApiError, bad_request
+from pinnace.api.registry import Resource
+from pinnace.api.types import GVK, Object, split_api_version
+from pinnace.apiserver.request import Request
+
+JSON = "application/json"
+YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+#: Most nodes that YAML aliases may blow a document up to.
+YAML_NODES = 200_000
+YAML_DEPTH = 100
+
+
+def media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def parse(request: Request, kind: str) -> Any:
+    """The body's data, the caller's own. ``kind`` is for the message. Raises ApiError 400, 415."""
+    if request.shared:
+        return meta.copy(request.body)
+    body: bytes = request.body
+    sent = media_type(request)
+    if sent in ("", JSON) or sent.endswith("+json"):
+        return parse_json(body, kind)
+    if sent in YAML:
+        return parse_yaml(body, kind)
+    raise errors.unsupported_media_type((JSON, "application/yaml"))
+
+
+def parse_json(body: bytes, kind: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        why = f"couldn't get version/kind; json parse error: {go_json_error(body, error)}"
+        raise unrecognized(body, kind, why) from None
+
+
+def go_json_error(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """What Go's encoding/json says of a malformed document."""
+    text = body.decode("utf-8", "replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as found:
+        if found.pos >= len(text.rstrip()):
+            return "unexpected end of JSON input"
+        char = text[found.pos]
+        shown = f"'\\{char}'" if char == "'" else f"'{char}'"
+        message = found.msg.lower()
+        where = "looking for beginning of value"
+        if "delimiter" in message:
+            where = "after object key:value pair" if "','" in message else "after object key"
+        elif "property name" in message:
+            where = "looking for beginning of object key string"
+        elif "extra data" in message:
+            where = "after top-level value"
+        elif "escape" in message:
+            where = "in string escape code"
+        elif "control character" in message:
+            where = "in string literal"
+        return f"invalid character {shown} {where}"
+    except RecursionError:
+        return "exceeded max depth"
+    return str(error)  # stricter than json: numbers, encodings
+
+
+def unrecognized(body: bytes, kind: str, why: str) -> ApiError:
+    return bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(body)})")
+
+
+def _summary(body: bytes) -> str:
+    limit = 30
+    if not body:
+        return "<empty>"
+    if body[:1] == b"{":
+        cut = body[:limit].decode("utf-8", "replace")
+        return f"{cut} ..." if len(body) > limit else cut
+    return f"{body[:limit].hex()} ..." if len(body) > limit else body.hex()
+
+
+def parse_yaml(body: bytes, kind: str) -> Any:
+    """One YAML document of JSON types."""
+    import yaml
+
+    loader_class: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = loader_class(body)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node, [0], 0)
+        data = loader.construct_document(node)
+    except _TooComplexError as error:
+        raise unrecognized(body, kind, f"error converting YAML to JSON: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first = " ".join(str(error).split())
+        raise unrecognized(body, kind, f"error converting YAML to JSON: yaml: {first}") from None
+    finally:
+        loader.dispose()
+    return _json_types(data)
+
+
+class _TooComplexError(Exception):
+    pass
+
+
+def _check_size(node: Any, count: list[int], depth: int) -> None:
+    """Count nodes with every alias followed, so that a small document cannot become a huge object."""
+    count[0] += 1
+    if count[0] > YAML_NODES:
+        raise _TooComplexError("document contains excessive aliasing")
+    if depth > YAML_DEPTH:
+        raise _TooComplexError("exceeded max depth")
+    if isinstance(node.value, list):
+        for child in node.value:
+            if isinstance(child, tuple):
+                _check_size(child[0], count, depth + 1)
+                _check_size(child[1], count, depth + 1)
+            else:
+                _check_size(child, count, depth + 1)
+
+
+def _json_types(value: Any) -> Any:
+    """YAML's dates and the like as the strings they were written as; keys as strings."""
+    if isinstance(value, dict):
+        return {k if isinstance(k, str) else _key(k): _json_types(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_json_types(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if hasattr(value, "isoformat"):
+        text = str(value.isoformat())
+        return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+    return str(value)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)
+
+
+def decode(request: Request, row: Resource, expected: GVK | None = None) -> Object:
+    """The body as an object of ``expected`` (by default ``row``'s kind), which may leave kind and apiVersion out;
+    fields it does not know are dropped, and told of as ``fieldValidation`` asks."""
+    gvk = expected or row.gvk
+    data = parse(request, gvk.kind)
+    return checked(request, data, gvk)
+
+
+def checked(request: Request, data: Any, gvk: GVK) -> Object:
+    """``data`` as an object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types."""
+    if not isinstance(data, dict):
+        raw = request.body if isinstance(request.body, bytes) else orjson.dumps(data)
+        what = "null" if data is None else type(data).__name__
+        raise unrecognized(raw, gvk.kind, f"couldn't get version/kind; json parse error: cannot unmarshal {what}")
+    kind, api_version = data.get("kind") or gvk.kind, data.get("apiVersion") or gvk.api_version
+    if not isinstance(kind, str) or not isinstance(api_version, str):
+        raise bad_request("couldn't get version/kind; json parse error: kind and apiVersion must be strings")
+    if api_version != gvk.api_version:
+        raise bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API version ({gvk.api_version})"
+        )
+    if kind != gvk.kind:
+        version = split_api_version(api_version)[1]
+        raise bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {gvk.kind}: converting ({api_version}.{kind}) to '
+            f"({gvk.api_version}.{gvk.kind}): unknown conversion"
+        )
+    metadata = data.get("metadata")
+    if metadata is None:
+        metadata = {}
+    elif not isinstance(metadata, dict):
+        raise bad_request(
+            f'{kind} in version "{gvk.version}" cannot be handled as a {kind}: json: cannot unmarshal '
+            f"{go_type(metadata)} into Go struct field {kind}.metadata of type v1.ObjectMeta"
+        )
+    whole = {"kind": kind, "apiVersion": api_version, "metadata": metadata, **data}
+    whole["kind"], whole["apiVersion"], whole["metadata"] = kind, api_version, metadata
+    return whole
+
+
+def go_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list):
+        return "array"
+    return "object" if isinstance(value, dict) else "number"
+
+
+def options(request: Request, kind: str) -> Object:
+    """DeleteOptions and the like: an optional body, else what the query says."""
+    raw = request.body
+    if raw:
+        data = parse(request, kind)
+        if data is None:
+            return {}
+        if not isinstance(data, dict):
+            raise bad_request(f"expected a {kind} object")
+        sent = data.get("kind")
+        if sent not in (None, "", kind):
+            raise bad_request(f"decoded object cannot be converted to {kind}")
+        return data
+    query = request.query
+    found: Object = {}
+    if "gracePeriodSeconds" in query:
+        try:
+            found["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
+        except ValueError:
+            shown = errors.go_quote(query["gracePeriodSeconds"])
+            raise bad_request(f"strconv.ParseInt: parsing {shown}: invalid syntax") from None
+    if "propagationPolicy" in query:
+        found["propagationPolicy"] = query["propagationPolicy"]
+    if "orphanDependents" in query:
+        found["orphanDependents"] = query["orphanDependents"] in ("true", "1")
+    return found

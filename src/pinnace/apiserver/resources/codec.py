@@ -1,0 +1,98 @@
+"""Canonical bytes (design D2): an object is encoded once, when it is committed.
+
+The form is ``{"kind":..,"apiVersion":..,"metadata":{"resourceVersion":"", ...``: the store's ``stamp`` finds the hole
+for the revision near the start, however large the object is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+
+from pinnace.api import meta
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
+from pinnace.store.protocol import KeyValue
+
+_HOLE = b'"metadata":{"resourceVersion":"'
+#: The hole comes after kind and apiVersion only.
+_WITHIN = 1024
+
+dumps = orjson.dumps
+loads = orjson.loads
+
+
+def encode(obj: Object) -> bytes:
+    """The bytes of ``obj``, with an empty resourceVersion for ``stamp`` to fill."""
+    metadata = {"resourceVersion": "", **obj["metadata"]}
+    metadata["resourceVersion"] = ""
+    whole = {"kind": "", "apiVersion": "", "metadata": None, **obj}
+    whole["metadata"] = metadata
+    return orjson.dumps(whole)
+
+
+def stamp(value: bytes, revision: int) -> bytes:
+    """``value`` with its resourceVersion, whatever that was; values that are not objects stay as they are."""
+    at = value.find(_HOLE, 0, _WITHIN)
+    if at < 0:
+        return value
+    at += len(_HOLE)
+    return b"%b%d%b" % (value[:at], revision, value[value.index(b'"', at) :])
+
+
+def decoded(kv: KeyValue) -> Object:
+    """The object of ``kv``, parsed at most once; shared and read-only."""
+    obj = kv.decoded
+    if obj is None:
+        obj = kv.decoded = orjson.loads(kv.value)
+    return cast(Object, obj)
+
+
+def is_stored_form(row: Resource) -> bool:
+    """Whether the stored bytes are this version's own."""
+    storage = row.storage
+    return row.version == storage.version and row.group == storage.group
+
+
+def read(kv: KeyValue, row: Resource) -> Object:
+    """The object of ``kv`` as ``row``'s version has it; shared and read-only."""
+    obj = decoded(kv)
+    if is_stored_form(row):
+        return obj
+    obj = meta.copy(obj)
+    obj["apiVersion"] = row.api_version
+    obj["kind"] = row.kind
+    row.from_storage(obj)
+    return cast(Object, obj)
+
+
+def rendered(kv: KeyValue, row: Resource) -> bytes:
+    """The bytes of ``kv`` as ``row``'s version has it."""
+    if is_stored_form(row):
+        return kv.value
+    return orjson.dumps(read(kv, row))
+
+
+def to_stored(obj: Object, row: Resource) -> bytes:
+    """``obj``, in ``row``'s version, as the bytes to commit."""
+    if is_stored_form(row):
+        return encode(obj)
+    stored: Any = meta.copy(obj)
+    stored["apiVersion"] = row.storage.api_version
+    row.to_storage(stored)
+    return encode(stored)
+
+
+def deleted_bytes(previous: KeyValue, row: Resource, revision: int) -> bytes:
+    """The last state of a deleted object, with the revision of its deletion, as a watch reports it."""
+    if is_stored_form(row):
+        return stamp(previous.value, revision)
+    return orjson.dumps(deleted(previous, row, revision))
+
+
+def deleted(previous: KeyValue, row: Resource, revision: int) -> Object:
+    """As ``deleted_bytes``, as an object of its own."""
+    obj = dict(read(previous, row))
+    obj["metadata"] = {**obj["metadata"], "resourceVersion": str(revision)}
+    return obj

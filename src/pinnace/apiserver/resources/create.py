@@ -1,0 +1,79 @@
+"""POST a new object."""
+
+from __future__ import annotations
+
+from pinnace.api import errors, meta
+from pinnace.api.errors import ApiError, bad_request
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import body, render
+from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid
+from pinnace.apiserver.response import Response
+from pinnace.core.clock import timestamp
+
+#: Tries to find a generated name that is free.
+GENERATE_TRIES = 8
+
+
+async def create(backend: Backend, request: Request, row: Resource) -> Response:
+    dry = dry_run(request, "CreateOptions")
+    obj = body.decode(request, row)
+    place(obj, row, request.info.namespace)
+    return await create_object(backend, request, row, obj, dry=dry)
+
+
+def place(obj: Object, row: Resource, namespace: str) -> None:
+    """Put ``obj`` into the namespace of the request. Raises ApiError 400 if it says another one."""
+    metadata = obj["metadata"]
+    said = metadata.get("namespace") or ""
+    if not row.namespaced:
+        metadata.pop("namespace", None)
+        return
+    if said and said != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    metadata["namespace"] = namespace
+
+
+async def create_object(backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool) -> Response:
+    """Write ``obj``, which is the caller's own, as a new object; generated names are tried until one is free."""
+    metadata = obj["metadata"]
+    if metadata.get("resourceVersion"):
+        raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+    base = metadata.get("generateName") or ""
+    generated = bool(base) and not metadata.get("name")
+    for field in ("selfLink", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
+        metadata.pop(field, None)
+    for attempt in range(GENERATE_TRIES):
+        if generated:
+            metadata["name"] = meta.generate_name(str(base))
+        answer = await _attempt(backend, request, row, meta.copy(obj) if generated else obj, dry=dry)
+        if answer is not None:
+            return answer
+        if not generated or attempt == GENERATE_TRIES - 1:
+            break
+    raise errors.already_exists(row.group, row.plural, metadata.get("name", ""))
+
+
+async def _attempt(backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool) -> Response | None:
+    """None if the name is taken."""
+    metadata = obj["metadata"]
+    metadata["uid"] = meta.new_uid()
+    metadata["creationTimestamp"] = timestamp(backend.clock.now())
+    row.default(obj)
+    name = metadata.get("name") or ""
+    async with backend.admitted(request, row, "CREATE", obj, None, name=str(name), dry_run=dry) as admitted:
+        if obj["metadata"] is not metadata:
+            metadata = obj["metadata"]
+        row.prepare_create(obj)
+        refuse_invalid(row, str(name), row.validate(obj, None, ""))
+        key = row.key(request.info.namespace, str(name))
+        if dry:
+            if backend.store.get(key) is not None:
+                return None
+            return render.one(request, 201, obj, row, backend.wanted(request), backend.clock.now())
+        kv = await backend.write(row, key, obj, 0)
+        if kv is None:
+            return None
+        admitted.committed = True
+    return render.stored(request, 201, kv, row, backend.clock.now())

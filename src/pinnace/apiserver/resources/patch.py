@@ -1,0 +1,82 @@
+"""PATCH: JSON patch, merge patch, strategic merge patch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pinnace.api import errors, meta
+from pinnace.api.errors import ApiError, bad_request
+from pinnace.api.patches import json_patch, merge_patch, strategic
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import body, update
+from pinnace.apiserver.resources.backend import Backend, dry_run
+from pinnace.apiserver.response import Response
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+async def patch(backend: Backend, request: Request, row: Resource) -> Response:
+    dry = dry_run(request, "PatchOptions")
+    kind, data = parse(request, row)
+    insisted = isinstance(data, dict) and bool((data.get("metadata") or {}).get("resourceVersion"))
+    name = request.info.name
+
+    def compute(old: Object) -> Object:
+        new = apply(kind, data, old, row.definition)
+        new = body.checked(request, new, row.gvk)
+        update.check_name(new, name)
+        if new["metadata"].get("namespace", "") != meta.namespace(old):
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        return new
+
+    return await update.change(backend, request, row, compute, insisted=insisted, dry=dry)
+
+
+def parse(request: Request, row: Resource) -> tuple[str, Any]:
+    """The kind of patch and its data. Raises ApiError 400, 415, 422."""
+    kind = body.media_type(request)
+    supported = [JSON_PATCH, MERGE_PATCH] + ([STRATEGIC] if row.definition else [])
+    if kind == APPLY:
+        raise ApiError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - server-side apply is not supported yet; accepted media "
+            f"types include: {', '.join(supported)}",
+        )
+    if kind not in supported:
+        raise errors.unsupported_media_type(supported)
+    if request.shared:
+        return kind, request.body
+    raw: bytes = request.body
+    try:
+        data = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"error decoding patch: {body.go_json_error(raw, error)}") from None
+    if kind != JSON_PATCH and not isinstance(data, dict):
+        why = (
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {body.go_type(data)} into Go value "
+            'of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
+            '"json:\\"kind,omitempty\\"" }'
+        )
+        problem = errors.invalid_value("patch", raw.decode("utf-8", "replace"), why)
+        raise errors.invalid("", "", "", [problem])
+    return kind, data
+
+
+def apply(kind: str, data: Any, old: Object, definition: str) -> Object:
+    """``old``, which is left alone, with the patch applied: a copy of its own where it changes."""
+    made: Any
+    if kind == JSON_PATCH:
+        made = json_patch.apply(old, data)
+    elif kind == MERGE_PATCH:
+        made = merge_patch.apply(old, data)
+    else:
+        made = strategic.apply(old, data, definition)
+    return made  # type: ignore[no-any-return]

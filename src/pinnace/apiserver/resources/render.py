@@ -1,0 +1,121 @@
+"""From objects to answers in the format asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from pinnace.api import meta
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import codec, negotiation
+from pinnace.apiserver.resources.negotiation import PARTIAL, TABLE, Format
+from pinnace.apiserver.response import Response
+from pinnace.store.protocol import KeyValue
+
+
+def warnings(request: Request) -> tuple[tuple[str, str], ...]:
+    """The Warning headers (RFC 7234) for what was noticed on the way."""
+    if not request.warnings:
+        return ()
+    return tuple(("Warning", f"299 - {orjson.dumps(text).decode()}") for text in request.warnings)
+
+
+def plain(request: Request, status: int, obj: Object) -> Response:
+    """An object that is no resource's own (Status, Scale, Table, ...)."""
+    if request.shared:
+        return Response(status, object=obj)
+    return data(request, status, obj, negotiation.of(request))
+
+
+def data(request: Request, status: int, obj: Object, wanted: Format) -> Response:
+    if request.shared:
+        return Response(status, object=obj, headers=warnings(request))
+    return Response(status, dump(obj, wanted), content_type=wanted.content_type, headers=warnings(request))
+
+
+def dump(obj: Object, wanted: Format) -> bytes:
+    if wanted.yaml:
+        import yaml
+
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        text: str = yaml.dump(obj, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
+        return text.encode()
+    if wanted.pretty:
+        return orjson.dumps(obj, option=orjson.OPT_INDENT_2) + b"\n"
+    return orjson.dumps(obj) + b"\n"
+
+
+def stored(request: Request, status: int, kv: KeyValue, row: Resource, now: float) -> Response:
+    """One object as the store has it."""
+    if request.shared:
+        return Response(status, object=codec.read(kv, row), headers=warnings(request))
+    wanted = negotiation.of(request)
+    if wanted is negotiation.PLAIN:
+        return Response(status, codec.rendered(kv, row), headers=warnings(request) if request.warnings else ())
+    return one(request, status, codec.read(kv, row), row, wanted, now)
+
+
+def one(request: Request, status: int, obj: Object, row: Resource, wanted: Format, now: float) -> Response:
+    """One object of ``row`` in any format."""
+    if not request.shared:
+        if wanted.shape == TABLE:
+            obj = table([obj], row, {"resourceVersion": meta.resource_version(obj)}, include_object(request), now)
+        elif wanted.shape == PARTIAL:
+            obj = partial(obj)
+    return data(request, status, obj, wanted)
+
+
+def partial(obj: Object) -> Object:
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+
+def include_object(request: Request) -> str:
+    """``includeObject`` of a table: None, Metadata (the default) or Object."""
+    return request.query.get("includeObject", "Metadata") or "Metadata"
+
+
+def table(
+    objects: Sequence[Object],
+    row: Resource,
+    metadata: Object,
+    include: str,
+    now: float,
+    *,
+    columns: bool = True,
+) -> Object:
+    """A meta.k8s.io/v1 Table of ``objects``."""
+    rows: list[Object] = []
+    for obj in objects:
+        line: Object = {"cells": row.cells(obj, now)}
+        if include == "Metadata":
+            line["object"] = partial(obj)
+        elif include == "Object":
+            line["object"] = obj
+        rows.append(line)
+    made: Object = {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": [
+            {
+                "name": column.name,
+                "type": column.type,
+                "format": column.format,
+                "description": column.description,
+                "priority": column.priority,
+            }
+            for column in row.columns
+        ]
+        if columns
+        else [],
+        "rows": rows,
+    }
+    return made
+
+
+def list_head(row: Resource, metadata: Object) -> dict[str, Any]:
+    return {"kind": row.kind + "List", "apiVersion": row.api_version, "metadata": metadata}

@@ -1,0 +1,79 @@
+"""From (resource, verb, subresource) to the handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pinnace.api import errors
+from pinnace.api.registry import Resource
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import create, delete, delete_collection, get, list, patch, update, watch
+from pinnace.apiserver.resources.backend import Backend, unsupported
+from pinnace.apiserver.response import Answer
+
+Result = Answer | Coroutine[Any, Any, Answer]
+Handler = Callable[[Backend, Request, Resource], Result]
+
+#: Handlers of a resource itself, by verb.
+VERBS: dict[str, Handler] = {
+    "get": get.get,
+    "list": list.list_objects,
+    "watch": watch.watch,
+    "create": create.create,
+    "update": update.update,
+    "patch": patch.patch,
+    "delete": delete.delete,
+    "deletecollection": delete_collection.delete_collection,
+}
+#: Handlers of subresources that keep the object's own form.
+OWN_FORM: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": patch.patch}
+
+
+class Router:
+    """Knows every handler; others (subresources with a form of their own, reviews) are registered."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._special: dict[tuple[str, str, str], dict[str, Handler]] = {}
+
+    def register(self, group: str, resource: str, subresource: str, handlers: dict[str, Handler]) -> None:
+        """Handle ``verb``s of a resource (any version) or subresource by ``handlers`` instead."""
+        self._special.setdefault((group, resource, subresource), {}).update(handlers)
+
+    def route(self, request: Request) -> Result:
+        """Raises ApiError 404 for an unknown resource, 405 for a verb it does not have."""
+        info = request.info
+        backend = self._backend
+        row = backend.registry.get(info.group, info.version, info.resource)
+        if row is None:
+            raise errors.path_not_found()
+        subresource = info.subresource
+        special = self._special.get((info.group, info.resource, subresource))
+        if special is not None and info.verb in special:
+            return special[info.verb](backend, request, row)
+        if not subresource:
+            if info.verb not in row.verbs:
+                raise unsupported(row, info.verb)
+            if info.namespace and not row.namespaced:
+                raise errors.path_not_found()
+            if row.namespaced and not info.namespace and info.verb not in ("list", "watch", "deletecollection"):
+                raise unsupported(row, info.verb)
+            handler = VERBS[info.verb]
+        else:
+            own = row.subresources.get(subresource)
+            if own is None:
+                raise errors.path_not_found()
+            if info.verb not in own.verbs or own.kind != row.gvk or info.verb not in OWN_FORM:
+                raise unsupported(row, info.verb)
+            handler = OWN_FORM[info.verb]
+        if backend.remote and info.verb in ("get", "list", "watch"):
+            return _synced(handler, backend, request, row)
+        return handler(backend, request, row)
+
+
+async def _synced(handler: Handler, backend: Backend, request: Request, row: Resource) -> Answer:
+    """A read that sees all that any server has answered before."""
+    await backend.store.sync()
+    result = handler(backend, request, row)
+    return await result if isinstance(result, Coroutine) else result

@@ -1,0 +1,178 @@
+"""PUT an object, and what every change of an existing object has in common.
+
+A change is computed from the newest state, checked, and committed only if that state is still the newest; otherwise it
+is computed again, unless the client insisted on a revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pinnace.api import errors, meta
+from pinnace.api.errors import bad_request
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import body, codec, create, render
+from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid, system_metadata
+from pinnace.apiserver.response import Response
+from pinnace.store.protocol import KeyValue
+
+#: Computes the new object (the caller's own) from the old one (read-only).
+Change = Callable[[Object], Object]
+
+#: Times that a change is computed again because another one came first.
+TRIES = 100
+#: Kinds that PUT may create.
+CREATED_ON_UPDATE = {
+    ("", "endpoints"),
+    ("", "events"),
+    ("", "limitranges"),
+    ("", "podtemplates"),
+    ("", "services"),
+    ("certificates.k8s.io", "certificatesigningrequests"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+}
+#: Kinds whose PUT must say which revision it replaces.
+CONDITIONAL = {
+    ("coordination.k8s.io", "leases"),
+    ("discovery.k8s.io", "endpointslices"),
+    ("events.k8s.io", "events"),
+    ("storage.k8s.io", "csinodes"),
+}
+
+
+async def update(backend: Backend, request: Request, row: Resource) -> Response:
+    info = request.info
+    dry = dry_run(request, "UpdateOptions")
+    sent = body.decode(request, row)
+    check_name(sent, info.name)
+    create.place(sent, row, info.namespace)
+    if backend.store.get(row.key(info.namespace, info.name)) is None:
+        if (row.group, row.plural) not in CREATED_ON_UPDATE or info.subresource:
+            raise errors.not_found(row.group, row.plural, info.name)
+        if sent["metadata"].get("resourceVersion"):
+            raise errors.conflict(row.group, row.plural, info.name)
+        return await create.create_object(backend, request, row, sent, dry=dry)
+    if not info.subresource and not meta.resource_version(sent) and (row.group, row.plural) in CONDITIONAL:
+        problem = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        raise errors.invalid(row.group, row.kind, info.name, [problem])
+    insisted = bool(meta.resource_version(sent))
+    return await change(
+        backend, request, row, lambda old: meta.copy(sent) if not insisted else sent, insisted=insisted, dry=dry
+    )
+
+
+def check_name(obj: Object, name: str) -> None:
+    metadata = obj["metadata"]
+    said = metadata.get("name") or ""
+    if not said:
+        raise bad_request("name must be provided")
+    if said != name:
+        raise bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
+
+
+async def change(
+    backend: Backend,
+    request: Request,
+    row: Resource,
+    compute: Change,
+    *,
+    insisted: bool = False,
+    dry: bool = False,
+    subresource: str | None = None,
+    answer: Callable[[KeyValue | None, Object], Response] | None = None,
+) -> Response:
+    """Replace the object named by the request by ``compute(old)``; answered with the new object, or with
+    ``answer(stored or None, object)``. Raises ApiError Conflict at once if ``insisted`` and the object has moved on."""
+    info = request.info
+    if subresource is None:
+        subresource = info.subresource
+    key = row.key(info.namespace, info.name)
+    for _ in range(TRIES):
+        kv = backend.get(row, info.namespace, info.name)
+        old = codec.read(kv, row)
+        new = compute(old)
+        _check_identity(row, key, new, old, info.name)
+        done = await _replace(backend, request, row, key, kv, new, old, subresource, dry=dry, answer=answer)
+        if done is not None:
+            return done
+        if insisted:
+            raise errors.conflict(row.group, row.plural, info.name)
+    raise errors.conflict(row.group, row.plural, info.name)
+
+
+def _check_identity(row: Resource, key: str, new: Object, old: Object, name: str) -> None:
+    metadata = new["metadata"]
+    uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+    if uid and uid != old["metadata"].get("uid"):
+        raise errors.conflict(
+            row.group,
+            row.plural,
+            name,
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
+            f"failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}",
+        )
+    if version and version != old["metadata"]["resourceVersion"]:
+        if not isinstance(version, str) or not version.isdigit():
+            problem = errors.invalid_value("metadata.resourceVersion", version, "must be an unsigned integer")
+            raise errors.invalid(row.group, row.kind, name, [problem])
+        raise errors.conflict(row.group, row.plural, name)
+
+
+async def _replace(
+    backend: Backend,
+    request: Request,
+    row: Resource,
+    key: str,
+    kv: KeyValue,
+    new: Object,
+    old: Object,
+    subresource: str,
+    *,
+    dry: bool,
+    answer: Callable[[KeyValue | None, Object], Response] | None,
+) -> Response | None:
+    """None if another change came first."""
+    name = request.info.name
+    now = backend.clock.now
+    system_metadata(new, old)
+    row.default(new)
+    row.prepare_update(new, old, subresource)
+    async with backend.admitted(
+        request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
+    ) as admitted:
+        refuse_invalid(row, name, row.validate(new, old, subresource))
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if new == old:  # nothing to write: no new revision, as upstream
+            admitted.committed = True
+            return answer(kv, new) if answer else render.stored(request, 200, kv, row, now())
+        if dry:
+            return answer(None, new) if answer else render.one(request, 200, new, row, backend.wanted(request), now())
+        if _ends_deletion(new):
+            revision = await backend.remove(key, kv.mod_revision)
+            if not revision:
+                return None
+            admitted.committed = True
+            new["metadata"]["resourceVersion"] = str(revision)
+            return answer(None, new) if answer else render.one(request, 200, new, row, backend.wanted(request), now())
+        written = await backend.write(row, key, new, kv.mod_revision)
+        if written is None:
+            return None
+        admitted.committed = True
+    return answer(written, new) if answer else render.stored(request, 200, written, row, now())
+
+
+def _ends_deletion(new: Object) -> bool:
+    """Whether this change takes away the last thing that held back a deletion under way."""
+    metadata = new["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    if metadata.get("deletionGracePeriodSeconds"):
+        return False
+    return not (new.get("kind") == "Namespace" and (new.get("spec") or {}).get("finalizers"))

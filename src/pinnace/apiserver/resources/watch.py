@@ -1,0 +1,379 @@
+"""GET with watch=true: changes as they happen.
+
+A watch begins with the state (resourceVersion "" or 0, or sendInitialEvents) or with the events after a revision, then
+joins the group of its selection and format. Objects that come to match or cease to match are ADDED and DELETED to it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from pinnace.api import errors
+from pinnace.api.errors import ApiError
+from pinnace.api.registry import Resource
+from pinnace.api.types import Object
+from pinnace.apiserver.http import wire
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import codec, negotiation, render, selection
+from pinnace.apiserver.resources.backend import Backend, breathe
+from pinnace.apiserver.resources.list import check_not_newer, parse_version
+from pinnace.apiserver.resources.negotiation import PARTIAL, TABLE, Format
+from pinnace.apiserver.resources.selection import Selection
+from pinnace.apiserver.resources.watchhub import Group
+from pinnace.apiserver.response import Outlet
+from pinnace.client.transport import WatchEvent
+from pinnace.core.clock import Timer
+from pinnace.store.protocol import CompactedError, Event, KeyValue
+
+BOOKMARK_SECONDS = 60.0
+#: A watch without timeoutSeconds ends after this many seconds (upstream: 30 to 60 minutes at random).
+DEFAULT_TIMEOUT = 2400.0
+SLICE = 200
+EXPIRED = "The resourceVersion for the provided watch is too old."
+
+_PREFIX = {
+    "ADDED": b'{"type":"ADDED","object":',
+    "MODIFIED": b'{"type":"MODIFIED","object":',
+    "DELETED": b'{"type":"DELETED","object":',
+    "BOOKMARK": b'{"type":"BOOKMARK","object":',
+    "ERROR": b'{"type":"ERROR","object":',
+}
+
+
+class Eye(ABC):
+    """How one kind of watcher sees events: what is selected, in which format. The renderings of a ``shareable`` one
+    serve every watcher of an equal selection."""
+
+    content_type = "application/json"
+    shareable = True
+
+    def __init__(self, row: Resource, chosen: Selection) -> None:
+        self.row = row
+        self.chosen = chosen
+        self._matches: Callable[[Object], bool] | None = None if chosen.everything else chosen.matches
+
+    def type_of(self, event: Event) -> str:
+        """What the event is to this watcher: ADDED, MODIFIED, DELETED or "" (nothing)."""
+        current, previous = event.current, event.previous
+        if self._matches is None:
+            if current is None:
+                return "DELETED"
+            return "ADDED" if previous is None else "MODIFIED"
+        row, matches = self.row, self._matches
+        was = previous is not None and matches(codec.read(previous, row))
+        if current is not None and matches(codec.read(current, row)):
+            return "MODIFIED" if was else "ADDED"
+        return "DELETED" if was else ""
+
+    @abstractmethod
+    def events(self, events: Sequence[Event]) -> Any:
+        """A batch of events; None if none is to be seen."""
+
+    @abstractmethod
+    def state(self, items: Sequence[KeyValue]) -> Any:
+        """A batch of ADDED events for the state."""
+
+    @abstractmethod
+    def single(self, type: str, obj: Object) -> Any:
+        """A batch of one event with this object."""
+
+    def object_of(self, event: Event) -> Object:
+        if event.current is not None and (self._matches is None or self._matches(codec.read(event.current, self.row))):
+            return codec.read(event.current, self.row)
+        assert event.previous is not None
+        return codec.deleted(event.previous, self.row, event.revision)
+
+    def selected(self, items: Sequence[KeyValue]) -> list[KeyValue]:
+        if self._matches is None:
+            return list(items)
+        return [item for item in items if self._matches(codec.read(item, self.row))]
+
+
+class ObjectEye(Eye):
+    """For watchers in this process: lists of WatchEvents with shared objects."""
+
+    def events(self, events: Sequence[Event]) -> list[WatchEvent] | None:
+        seen = []
+        for event in events:
+            if type := self.type_of(event):
+                if event.frames is None:
+                    event.frames = {}
+                key = (type, self.row.version, self.row.group)
+                held = event.frames.get(key)
+                if held is None:
+                    held = event.frames[key] = WatchEvent(type, self.object_of(event))
+                seen.append(held)
+        return seen or None
+
+    def state(self, items: Sequence[KeyValue]) -> list[WatchEvent]:
+        return [WatchEvent("ADDED", codec.read(item, self.row)) for item in self.selected(items)]
+
+    def single(self, type: str, obj: Object) -> list[WatchEvent]:
+        return [WatchEvent(type, obj)]
+
+
+class BytesEye(Eye):
+    """The canonical bytes, for HTTP: (frames, frames as an HTTP chunk)."""
+
+    def events(self, events: Sequence[Event]) -> tuple[bytes, bytes] | None:
+        frames = [self._frame(event, type) for event in events if (type := self.type_of(event))]
+        return batch(frames) if frames else None
+
+    def _frame(self, event: Event, type: str) -> bytes:
+        if event.frames is None:
+            event.frames = {}
+        key = (type, self.row.version, self.row.group, b"")
+        frame: bytes | None = event.frames.get(key)
+        if frame is None:
+            if type == "DELETED":
+                assert event.previous is not None
+                value = codec.deleted_bytes(event.previous, self.row, event.revision)
+            else:
+                assert event.current is not None
+                value = codec.rendered(event.current, self.row)
+            frame = event.frames[key] = b"%b%b}\n" % (_PREFIX[type], value)
+        return frame
+
+    def state(self, items: Sequence[KeyValue]) -> tuple[bytes, bytes]:
+        prefix, row = _PREFIX["ADDED"], self.row
+        return batch([b"%b%b}\n" % (prefix, codec.rendered(item, row)) for item in self.selected(items)])
+
+    def single(self, type: str, obj: Object) -> tuple[bytes, bytes]:
+        return batch([b"%b%b}\n" % (_PREFIX[type], orjson.dumps(obj))])
+
+
+class ShapedEye(Eye):
+    """Tables, metadata only or YAML, made for one watcher."""
+
+    shareable = False
+
+    def __init__(
+        self, row: Resource, chosen: Selection, wanted: Format, include: str, now: Callable[[], float]
+    ) -> None:
+        super().__init__(row, chosen)
+        self._wanted = wanted
+        self.content_type = wanted.content_type
+        self._include = include
+        self._now = now
+        self._columns = True  # only the first table has column definitions
+
+    def _encode(self, type: str, obj: Object) -> bytes:
+        if type in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
+            if self._wanted.shape == TABLE:
+                metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+                rows = [] if type == "BOOKMARK" else [obj]
+                obj = render.table(rows, self.row, metadata, self._include, self._now(), columns=self._columns)
+                self._columns = False
+            elif self._wanted.shape == PARTIAL:
+                obj = render.partial(obj)
+        if self._wanted.yaml:
+            return b"---\n" + render.dump({"type": type, "object": obj}, self._wanted)
+        return b"%b%b}\n" % (_PREFIX[type], orjson.dumps(obj))
+
+    def events(self, events: Sequence[Event]) -> tuple[bytes, bytes] | None:
+        frames = [self._encode(type, self.object_of(event)) for event in events if (type := self.type_of(event))]
+        return batch(frames) if frames else None
+
+    def state(self, items: Sequence[KeyValue]) -> tuple[bytes, bytes]:
+        return batch([self._encode("ADDED", codec.read(item, self.row)) for item in self.selected(items)])
+
+    def single(self, type: str, obj: Object) -> tuple[bytes, bytes]:
+        return batch([self._encode(type, obj)])
+
+
+def batch(frames: Sequence[bytes]) -> tuple[bytes, bytes]:
+    data = b"".join(frames)
+    return data, wire.chunk(data)
+
+
+class Watch:
+    """One watch (``response.WatchAnswer``)."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        eye: Eye,
+        *,
+        since: int | None,
+        bookmarks: bool,
+        initial_end: bool,
+        timeout: float,
+    ) -> None:
+        self.content_type = eye.content_type
+        self._backend = backend
+        self._eye = eye
+        self._since = since  # None: begin with the state
+        self._bookmarks = bookmarks
+        self._initial_end = initial_end
+        self._timeout = timeout
+        self._outlet: Outlet | None = None
+        self._group: Group | None = None
+        self._timers: list[Timer] = []
+        self._stopped = False
+
+    def start(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        chosen, store = self._eye.chosen, self._backend.store
+        clock = self._backend.clock
+        self._timers.append(clock.call_later(self._timeout, self._time_over))
+        if self._since is None:
+            found = store.range(chosen.start, chosen.end)
+            if len(found.items) > SLICE:
+                import asyncio
+
+                self._catching_up = asyncio.get_running_loop().create_task(self._catch_up(found.items, found.revision))
+                return
+            if found.items:
+                self._deliver_state(found.items)
+            self._follow(found.revision, after_state=True)
+        else:
+            self._follow(self._since, after_state=False)
+
+    def _deliver_state(self, items: Sequence[KeyValue]) -> None:
+        if self._outlet is not None and (data := self._eye.state(items)) and (not isinstance(data, tuple) or data[0]):
+            self._outlet.deliver(data)
+
+    async def _catch_up(self, items: Sequence[KeyValue], revision: int) -> None:
+        for at in range(0, len(items), SLICE):
+            if self._stopped:
+                return
+            self._deliver_state(items[at : at + SLICE])
+            await breathe()
+        if not self._stopped:
+            self._follow(revision, after_state=True)
+
+    def _follow(self, revision: int, *, after_state: bool) -> None:
+        """Deliver the events after ``revision``, then join those who are up to date."""
+        chosen, hub, store = self._eye.chosen, self._backend.hub, self._backend.store
+        outlet = self._outlet
+        if outlet is None:
+            return
+        if revision < store.revision:
+            past: list[Event] = []
+
+            def gather(events: Sequence[Event] | None) -> None:
+                past.extend(events or ())
+
+            try:
+                store.watch(chosen.start, chosen.end, revision, gather).cancel()
+            except CompactedError as error:
+                gone = errors.expired(f"too old resource version: {revision} ({error.compacted})")
+                outlet.finish(gone)
+                return
+            if past and (data := self._eye.events(past)) is not None:
+                outlet.deliver(data)
+        if self._stopped:
+            return
+        if after_state and self._initial_end:
+            self._bookmark(initial_end=True)
+        key = (type(self._eye), chosen.key) if self._eye.shareable else self
+        self._group = hub.group(key, chosen.start, chosen.end, self._eye.events)
+        self._group.join(outlet)
+        if self._bookmarks:
+            self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again))
+
+    def _bookmark(self, *, initial_end: bool = False) -> None:
+        if self._outlet is None:
+            return
+        if self._group is not None:
+            self._group.flush()
+        row = self._eye.row
+        metadata: Object = {"resourceVersion": str(self._backend.store.revision), "creationTimestamp": None}
+        if initial_end:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        obj: Object = {"kind": row.kind, "apiVersion": row.api_version, "metadata": metadata}
+        self._outlet.deliver(self._eye.single("BOOKMARK", obj))
+
+    def _bookmark_again(self) -> None:
+        self._bookmark()
+        if not self._stopped:
+            self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again))
+            del self._timers[1:-1]
+
+    def _time_over(self) -> None:
+        if self._bookmarks and self._group is not None:
+            self._bookmark()
+        if self._outlet is not None:
+            self._outlet.finish()
+
+    def error(self, error: ApiError) -> Any:
+        """The ERROR event for ``error``."""
+        return self._eye.single("ERROR", error.status())
+
+    def stop(self) -> None:
+        self._stopped = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        outlet, self._outlet = self._outlet, None
+        if self._group is not None and outlet is not None:
+            self._group.leave(outlet)
+            self._group = None
+
+
+def watch(backend: Backend, request: Request, row: Resource) -> Watch:
+    """The watch that ``request`` asks for."""
+    query = request.query
+    chosen = selection.of(request, row)
+    text = query.get("resourceVersion", "")
+    initial = query.get("sendInitialEvents", "")
+    match = query.get("resourceVersionMatch", "")
+    bookmarks = query.get("allowWatchBookmarks", "") in ("true", "1")
+    _check_options(initial, match, bookmarks=bookmarks)
+    version = parse_version(text)
+    check_not_newer(backend, version)
+    since: int | None = version
+    if initial in ("true", "1") or (not initial and version == 0):
+        since = None
+    elif version == 0:
+        since = backend.store.revision
+    return Watch(
+        backend,
+        _eye(backend, request, row, chosen),
+        since=since,
+        bookmarks=bookmarks,
+        initial_end=initial in ("true", "1") and bookmarks,
+        timeout=_timeout(query.get("timeoutSeconds", "")),
+    )
+
+
+def _eye(backend: Backend, request: Request, row: Resource, chosen: Selection) -> Eye:
+    if request.shared:
+        return ObjectEye(row, chosen)
+    wanted = negotiation.of(request)
+    if wanted.shape == negotiation.OBJECT and not wanted.yaml:
+        return BytesEye(row, chosen)
+    return ShapedEye(row, chosen, wanted, render.include_object(request), backend.clock.now)
+
+
+def _check_options(initial: str, match: str, *, bookmarks: bool) -> None:
+    found = []
+    if initial and match != "NotOlderThan":
+        found.append(
+            errors.forbidden_field(
+                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )
+        )
+    if match and not initial:
+        found.append(
+            errors.forbidden_field(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )
+        )
+    if found:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", found)
+
+
+def _timeout(text: str) -> float:
+    if not text:
+        return DEFAULT_TIMEOUT
+    try:
+        return float(int(text)) or DEFAULT_TIMEOUT
+    except ValueError:
+        shown = errors.go_quote(text)
+        raise errors.bad_request(f"strconv.ParseInt: parsing {shown}: invalid syntax") from None

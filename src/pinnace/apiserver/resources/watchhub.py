@@ -1,0 +1,113 @@
+"""Fan-out: one store watch and one rendering serve all watchers that look at the same thing in the same way.
+
+A ``Group`` is (key range, view). It gathers the events of one turn of the event loop, renders them once, and hands the
+same batch to each of its outlets. A new watcher first makes the group flush what it has gathered, then reads its own
+past from the store, then joins: it sees each event once, in order. Outlets are served in slices of ``SLICE_SECONDS``,
+so that no fan-out holds the event loop; meanwhile further events gather.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from pinnace.apiserver.response import Outlet
+from pinnace.core.clock import Clock
+from pinnace.store.protocol import Event, Store, Watch
+
+#: Renders events into a batch for outlets; None if none of them is to be seen.
+Render = Callable[[Sequence[Event]], Any]
+
+SLICE_SECONDS = 0.004
+
+
+class Group:
+    """See the module's docstring."""
+
+    def __init__(self, hub: WatchHub, key: Hashable, start: str, end: str, render: Render) -> None:
+        self._hub = hub
+        self._key = key
+        self._render = render
+        self._outlets: dict[Outlet, None] = {}
+        self._pending: list[Event] = []
+        self._batch: Any = None  # being handed out
+        self._left: list[Outlet] = []  # who is still to get it; last first
+        self._scheduled = False
+        self._watch: Watch | None = None
+        self._watch = hub.store.watch(start, end, hub.store.revision, self._sink)
+
+    def join(self, outlet: Outlet) -> None:
+        """Serve ``outlet`` with the events after the store's present revision."""
+        self.flush()
+        self._outlets[outlet] = None
+
+    def leave(self, outlet: Outlet) -> None:
+        self._outlets.pop(outlet, None)
+        if not self._outlets:
+            self._hub.drop(self._key)
+            if self._watch is not None:
+                self._watch.cancel()
+
+    def flush(self) -> None:
+        """Hand out everything gathered so far, now."""
+        while self._left or self._pending:
+            self._serve(None)
+
+    def _sink(self, events: Sequence[Event] | None) -> None:
+        if events is None:
+            self.flush()
+            for outlet in list(self._outlets):
+                outlet.finish()
+            return
+        self._pending += events
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._serve(self._hub.clock.monotonic() + SLICE_SECONDS)
+        if (self._left or self._pending) and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _serve(self, until: float | None) -> None:
+        """Go on handing out the present batch, or render and begin the next one."""
+        if not self._left:
+            if not self._pending:
+                return
+            events, self._pending = self._pending, []
+            self._batch = self._render(events)
+            if self._batch is None:
+                return
+            self._left = list(self._outlets)
+        batch, left, outlets = self._batch, self._left, self._outlets
+        count = 0
+        while left:
+            outlet = left.pop()
+            if outlet in outlets:
+                outlet.deliver(batch)
+            count += 1
+            if until is not None and not count & 7 and self._hub.clock.monotonic() > until:
+                return
+        self._batch = None
+
+
+class WatchHub:
+    """All groups of one server."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self._groups: dict[Hashable, Group] = {}
+
+    def group(self, key: Hashable, start: str, end: str, render: Render) -> Group:
+        """The group of ``key``, which stands for the range and for what ``render`` does."""
+        found = self._groups.get(key)
+        if found is None:
+            found = self._groups[key] = Group(self, key, start, end, render)
+        return found
+
+    def drop(self, key: Hashable) -> None:
+        self._groups.pop(key, None)

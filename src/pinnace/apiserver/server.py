@@ -1,0 +1,148 @@
+"""The API server as a part of a cluster: wires store, pipeline and listeners, and runs what must follow the start."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pinnace
+from pinnace.api.registry import Registry
+from pinnace.apiserver.health import Health
+from pinnace.apiserver.http.server import HttpServer
+from pinnace.apiserver.inprocess import InProcess
+from pinnace.apiserver.pipeline import Pipeline, Result
+from pinnace.apiserver.request import Admission, Authenticator, Authorizer, Impersonator, Request, User
+from pinnace.apiserver.resources import render
+from pinnace.apiserver.resources.backend import Backend
+from pinnace.apiserver.resources.codec import stamp
+from pinnace.apiserver.resources.router import Router
+from pinnace.apiserver.response import text
+from pinnace.core.clock import Clock
+from pinnace.store.protocol import Store
+
+log = logging.getLogger(__name__)
+
+__all__ = ["ApiServer", "stamp"]
+
+
+LOOPBACK = User("system:apiserver", groups=("system:masters", "system:authenticated"))
+
+
+class ApiServer:
+    """Implements ``core.supervisor.Part``. The store is the caller's to open (with ``stamp``) and to close."""
+
+    name = "apiserver"
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        clock: Clock,
+        *,
+        tls: ssl.SSLContext | None,
+        listen: Sequence[tuple[str, int]] = (("127.0.0.1", 6443),),
+        authenticator: Authenticator | None = None,
+        impersonator: Impersonator | None = None,
+        authorizer: Authorizer | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+        self.backend = Backend(store, registry, clock, admission)
+        self.router = Router(self.backend)
+        self.health = Health()
+        self.others = Others(self)
+        self.pipeline = Pipeline(
+            self.router,
+            self.others,
+            authenticator=authenticator,
+            impersonator=impersonator,
+            authorizer=authorizer,
+        )
+        #: Run in order after the listeners are up, before ``/readyz`` is ok.
+        self.post_start: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        #: (host, port) of each listener, once started.
+        self.addresses: list[tuple[str, int]] = []
+        self._listen = list(listen)
+        self._http = HttpServer(self.pipeline.handle, clock, tls)
+        self._pending_hooks: set[str] = set()
+        self._stopping = False
+        self.health.ready["shutdown"] = lambda: "process is shutting down" if self._stopping else None
+
+    def transport(self, user: User) -> InProcess:
+        """A client transport with that identity."""
+        return InProcess(self.pipeline, user)
+
+    async def start(self) -> None:
+        """Raises OSError if an address cannot be had, and whatever a post-start hook raises."""
+        for name, _ in self.post_start:
+            self._pending_hooks.add(name)
+            self.health.ready[f"poststarthook/{name}"] = lambda name=name: (  # type: ignore[misc]
+                "not finished" if name in self._pending_hooks else None
+            )
+        try:
+            for host, port in self._listen:
+                self.addresses.append(await self._http.listen(host, port))
+            for name, hook in self.post_start:
+                await hook()
+                self._pending_hooks.discard(name)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        self._stopping = True
+        await self._http.stop()
+
+
+class Others:
+    """Paths that are no resources."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        #: ``handler(request)`` by the first part of the path (``metrics``, ``openid``, ``.well-known``).
+        self.roots: dict[str, Callable[[Request], Result]] = {"version": self._version}
+
+    def route(self, request: Request) -> Result:
+        if request.method not in ("GET", "HEAD"):
+            return text(405, "405 method not allowed\n") if self._known(request) else not_found()
+        found = self._server.health.answer(request)
+        if found is not None:
+            return found
+        root = request.path.strip("/").partition("/")[0]
+        handler = self.roots.get(root)
+        return handler(request) if handler is not None else not_found()
+
+    def _known(self, request: Request) -> bool:
+        root = request.path.strip("/").partition("/")[0]
+        return root in self.roots or root in ("api", "apis", "healthz", "livez", "readyz")
+
+    def _version(self, request: Request) -> Result:
+        if request.path.rstrip("/") != "/version":
+            return not_found()
+        return render.plain(request, 200, version())
+
+
+def not_found() -> Result:
+    return text(404, "404 page not found\n")
+
+
+def version() -> dict[str, Any]:
+    """The answer of ``/version``."""
+    major, minor, _ = pinnace.KUBERNETES_VERSION.removeprefix("v").split(".")
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"{pinnace.KUBERNETES_VERSION}+pinnace.{pinnace.__version__}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"linux/{machine}",
+    }
