@@ -130,7 +130,7 @@ def test_resources_are_rounded_to_thousandths() -> None:
 def test_volumes() -> None:
     volumes = [
         {"name": "none"},
-        {"name": "e", "emptyDir": {"sizeLimit": "1024Mi"}},
+        {"name": "e", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "s", "secret": {"secretName": "x"}},
         {"name": "c", "configMap": {"name": "x", "defaultMode": 256}},
         {"name": "h", "hostPath": {"path": "/"}},

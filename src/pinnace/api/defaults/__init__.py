@@ -1,8 +1,7 @@
 """Defaults: what the API fills in where a client was silent, kind by kind, as Kubernetes 1.37 does.
 
 Defaulting is idempotent, never removes what was said (but for fields that upstream's own defaulting clears), and
-leaves malformed parts alone: validation and decoding report those. Quantities come out in their canonical form, as
-they do from upstream, which re-encodes them.
+leaves malformed parts alone: validation and decoding report those.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pinnace.api.defaults.base import amount, child, fill, given, items
+from pinnace.api.defaults.base import child, fill, given
 from pinnace.api.types import GVK, Object
 
 _KIND = "HorizontalPodAutoscaler"
@@ -25,12 +23,6 @@ def _v2(obj: Object) -> None:
     if not spec.get("metrics"):
         target = {"type": "Utilization", "averageUtilization": 80}
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
-    for metric in items(spec, "metrics"):
-        for source in metric.values():
-            target_of: Any = source.get("target") if isinstance(source, dict) else None
-            if isinstance(target_of, dict):
-                amount(target_of, "value")
-                amount(target_of, "averageValue")
     behavior = given(spec, "behavior")
     if behavior is not None:
         _rules(behavior, "scaleUp", 0, [_policy("Pods", 4), _policy("Percent", 100)])

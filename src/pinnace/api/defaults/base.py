@@ -46,18 +46,8 @@ def fill_empty(obj: Object, **values: Any) -> None:
             obj[name] = value
 
 
-def amount(obj: Object, name: str) -> None:
-    """Bring the quantity at ``name`` into its canonical form."""
-    value = obj.get(name)
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        try:
-            obj[name] = quantity.canonical(value)
-        except quantity.QuantityError:
-            return  # decoding and validation report it, with its path
-
-
 def resource_list(obj: Object, name: str) -> None:
-    """Bring the quantities of a resource list into canonical form, rounded up to thousandths as upstream does."""
+    """Round the quantities of a resource list up to thousandths, as upstream does."""
     listed = obj.get(name)
     if not isinstance(listed, dict):
         return

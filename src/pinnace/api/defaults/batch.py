@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pinnace.api import meta
 from pinnace.api.defaults.base import child, fill, fill_empty, given, items
-from pinnace.api.defaults.core import fill_labels
+from pinnace.api.defaults.core import labels_from_template
 from pinnace.api.defaults.pod import pod_template
 from pinnace.api.types import Object
 
@@ -33,9 +32,7 @@ def job_spec(spec: Object) -> None:
 def job(obj: Object) -> None:
     spec = child(obj, "spec")
     job_spec(spec)
-    labels = meta.labels(spec["template"])
-    if labels:
-        fill_labels(child(obj, "metadata"), labels)
+    labels_from_template(obj, spec)
 
 
 def cron_job(obj: Object) -> None:

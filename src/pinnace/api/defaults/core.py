@@ -56,16 +56,19 @@ def replication_controller(obj: Object) -> None:
     if given(spec, "template") is None:
         return
     pod_template(spec)
-    labels = meta.labels(spec["template"])
+    labels = labels_from_template(obj, spec)
+    if labels and not spec.get("selector"):
+        spec["selector"] = dict(labels)
+
+
+def labels_from_template(obj: Object, spec: Object) -> Object | None:
+    """Give an object without labels those of its template; returns the template's."""
+    labels = given(given(given(spec, "template") or {}, "metadata") or {}, "labels")
     if labels:
-        fill_labels(child(obj, "metadata"), labels)
-        if not spec.get("selector"):
-            spec["selector"] = dict(labels)
-
-
-def fill_labels(metadata: Object, labels: dict[str, str]) -> None:
-    if not metadata.get("labels"):
-        metadata["labels"] = dict(labels)
+        metadata = child(obj, "metadata")
+        if not metadata.get("labels"):
+            metadata["labels"] = dict(labels)
+    return labels
 
 
 DEFAULTS = {

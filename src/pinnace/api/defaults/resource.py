@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api.defaults.base import amount, child, fill, fill_empty, given, items
+from pinnace.api.defaults.base import child, fill_empty, given, items
 from pinnace.api.types import Object
 
 _GROUP = "resource.k8s.io"
@@ -39,20 +39,7 @@ def claim_template(obj: Object) -> None:
     _claim_spec(child(spec, "spec"))
 
 
-def resource_slice(obj: Object) -> None:
-    for device in items(child(obj, "spec"), "devices"):
-        holder = given(device, "basic") or device
-        for capacity in (given(holder, "capacity") or {}).values():
-            if isinstance(capacity, dict):
-                amount(capacity, "value")
-        for mapping in (given(device, "nodeAllocatableResourceMappings") or {}).values():
-            if isinstance(mapping, dict):
-                fill(mapping, allocationMultiplier="1")
-                amount(mapping, "allocationMultiplier")
-
-
 DEFAULTS = {
     (_GROUP, "ResourceClaim"): claim,
     (_GROUP, "ResourceClaimTemplate"): claim_template,
-    (_GROUP, "ResourceSlice"): resource_slice,
 }

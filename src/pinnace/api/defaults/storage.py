@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api.defaults.base import amount, child, fill
+from pinnace.api.defaults.base import child, fill
 from pinnace.api.defaults.volumes import network_source
 from pinnace.api.types import Object
 
@@ -28,11 +28,6 @@ def csi_driver(obj: Object) -> None:
         spec["volumeLifecycleModes"] = ["Persistent"]
 
 
-def storage_capacity(obj: Object) -> None:
-    amount(obj, "capacity")
-    amount(obj, "maximumVolumeSize")
-
-
 def volume_attachment(obj: Object) -> None:
     inline = child(child(obj, "spec"), "source").get("inlineVolumeSpec")
     if isinstance(inline, dict):
@@ -43,6 +38,5 @@ def volume_attachment(obj: Object) -> None:
 DEFAULTS = {
     (_GROUP, "StorageClass"): storage_class,
     (_GROUP, "CSIDriver"): csi_driver,
-    (_GROUP, "CSIStorageCapacity"): storage_capacity,
     (_GROUP, "VolumeAttachment"): volume_attachment,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api.defaults.base import amount, child, fill, fill_empty, given, items, resource_lists
+from pinnace.api.defaults.base import child, fill, fill_empty, given, items, resource_lists
 from pinnace.api.types import Object
 
 
@@ -14,7 +14,6 @@ def field_reference(holder: Object) -> None:
     resource = given(holder, "resourceFieldRef")
     if resource is not None:
         fill(resource, divisor="0")
-        amount(resource, "divisor")
 
 
 def _downward(source: Object) -> None:
@@ -60,9 +59,6 @@ def volume(obj: Object) -> None:
         inner = given(source, "downwardAPI")
         if inner is not None:
             _downward(inner)
-    empty = given(obj, "emptyDir")
-    if empty is not None:
-        amount(empty, "sizeLimit")
     image = given(obj, "image")
     if image is not None:
         from pinnace.api.defaults.pod import pull_policy
