@@ -29,8 +29,8 @@ class Policy:
 
     max_age: float = 300.0
     min_events: int = 1_000
-    max_events: int = 50_000
-    max_bytes: int = 64 << 20
+    max_events: int = 30_000
+    max_bytes: int = 32 << 20
     #: Seconds between two looks at the clock.
     interval: float = 30.0
 
@@ -67,24 +67,31 @@ class Compactor:
 
     def changed(self) -> None:
         """The view has grown."""
-        if self._timer is None and self._view.event_count > self._policy.min_events:
-            self._mark()
-            self._timer = self._clock.call_later(self._policy.interval, self._look)
+        if self._timer is None:
+            self._schedule()
         if not self._running and self._policy.exceeded(self._view):
             self._start()
 
     def _mark(self) -> None:
-        now = self._clock.monotonic()
-        self._marks.append((now, self._view.revision))
-        while self._marks and self._marks[0][0] <= now - self._policy.max_age:
+        """Remember which revision was reached by now."""
+        self._marks.append((self._clock.monotonic(), self._view.revision))
+
+    def _age(self) -> None:
+        oldest = self._clock.monotonic() - self._policy.max_age
+        while self._marks and self._marks[0][0] <= oldest:
             self._aged = self._marks.popleft()[1]
 
     def _look(self) -> None:
         self._timer = None
-        self._mark()
+        self._age()
         if not self._running and self._policy.target(self._view, self._aged) > self._view.compacted:
             self._start()
-        if self._view.event_count > self._policy.min_events:
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Look again later, if there is anything that only has to grow old to be forgotten."""
+        if self._policy.target(self._view, self._view.revision) > self._view.compacted:
+            self._mark()
             self._timer = self._clock.call_later(self._policy.interval, self._look)
 
     def _start(self) -> None:

@@ -82,10 +82,12 @@ class LocalStore:
 
     async def compact(self, revision: int) -> None:
         async with self._compacting:
-            if revision == self._view.compacted and not self._garbage:
-                return
-            self._view.compact(revision)
-            await self._journal.compact(revision)
+            if self._closed:
+                raise StoreError("the store is closed")
+            self._view.check(revision)
+            if revision > self._view.compacted:
+                await self._journal.compact(revision)
+                self._view.compact(revision)
             while (gone := self._view.trim(SLICE)) is not None:
                 # Dropped from the journal only now that the compaction is durable; kept here if that fails.
                 self._garbage += gone

@@ -134,8 +134,7 @@ class View:
         self.revision = revision
 
     def compact(self, revision: int) -> None:
-        """From now on nothing older than ``revision`` can be read; ``trim`` then frees it. Raises as ``Store.get``."""
-        self._check(revision)
+        """From now on nothing older than ``revision``, which can be read, can be read; ``trim`` then frees it."""
         self.compacted = revision
 
     def trim(self, limit: int) -> list[tuple[int, str]] | None:
@@ -170,7 +169,7 @@ class View:
         item = self.current.get(key)
         if not revision:
             return item
-        self._check(revision)
+        self.check(revision)
         if item is not None and item.mod_revision <= revision:
             return item
         for event in self._events[self._after(revision) :]:
@@ -181,7 +180,7 @@ class View:
     def range(self, start: str, end: str, revision: int = 0, limit: int = 0) -> Range:
         """As ``Store.range``."""
         if revision:
-            self._check(revision)
+            self.check(revision)
         if not revision or revision == self.revision:
             items, count = self._index.range(start, end, limit)
             return Range(items, self.revision, len(items) < count, count)
@@ -209,7 +208,8 @@ class View:
         """How many of the first ``high`` events have a revision <= ``revision``."""
         return bisect_right(self._events, revision, 0, high, key=_revision_of)
 
-    def _check(self, revision: int) -> None:
+    def check(self, revision: int) -> None:
+        """Raise CompactedError or FutureRevisionError if ``revision`` cannot be read."""
         if revision < self.compacted:
             raise CompactedError(self.compacted)
         if revision > self.revision:

@@ -131,3 +131,14 @@ async def test_a_sink_that_fails_is_dropped_alone(
         assert task.result().succeeded
     assert seen == ["/a", "/b"]
     assert len([record for record in caplog.records if "failed and is ended" in record.message]) == 1
+
+
+async def test_a_caller_that_leaves_during_the_write_disturbs_nobody(store: LocalStore, journal: HeldJournal) -> None:
+    await begin(store, "/x")
+    gone, stays = await begin(store, "/a"), await begin(store, "/b")
+    await journal.finish()
+    gone.cancel()
+    await clock.settle()
+    await journal.finish()
+    assert stays.result().revision == 3
+    assert store.get("/a") is not None, "it was in flight already"

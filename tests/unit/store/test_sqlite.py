@@ -45,6 +45,14 @@ async def test_secrets_are_readable_by_the_owner_only(store: LocalStore, tmp_pat
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
 
 
+def test_every_commit_is_synced(tmp_path: Path) -> None:
+    file = open_file(tmp_path / "store.db")
+    assert file.connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    assert file.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    file.connection.close()
+    file.lock.release()
+
+
 async def test_a_full_disk_is_reported_and_survived(tmp_path: Path) -> None:
     file = open_file(tmp_path / "store.db")
     pages = file.connection.execute("PRAGMA page_count").fetchone()[0] + 50
@@ -132,3 +140,31 @@ async def test_a_compaction_cut_short_is_finished_after_opening_again(
     await store.compact(201)
     await store.close()
     assert rows(path) == 50
+
+
+async def test_a_compaction_the_disk_refuses_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: LocalStore
+) -> None:
+    await fill(store, 200)
+
+    async def fail(self: SqliteJournal, revision: int) -> None:
+        raise StoreError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteJournal, "compact", fail)
+        with pytest.raises(StoreError, match="disk full"):
+            await store.compact(200)
+    assert store.compacted_revision == 0
+    assert store.range("/", "0", revision=1).count == 1
+    await store.compact(200)
+    await store.close()
+    assert rows(tmp_path / "store.db") == 50
+    with pytest.raises(StoreError, match="closed"):
+        await store.compact(200)
+
+
+async def test_another_tool_may_read_the_file_meanwhile(store: LocalStore, tmp_path: Path) -> None:
+    await fill(store, 10)
+    assert rows(tmp_path / "store.db") == 10
+    await fill(store, 10)
+    assert store.revision == 20

@@ -11,11 +11,13 @@ one tries again.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+
+log = logging.getLogger(__name__)
 
 #: A checkpoint begins when values of this many bytes were written since the last one.
 BYTES = 8 << 20
@@ -40,7 +42,7 @@ class Checkpointer:
             if self._copied.is_set():
                 self._under_way = False
                 self._size = 0
-                _checkpoint(self._writer)
+                self._checkpoint(self._writer)
         elif self._size >= BYTES:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="store-checkpoint", daemon=True)
@@ -58,16 +60,16 @@ class Checkpointer:
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
         while self._wanted.get():
-            with suppress(sqlite3.Error):
-                if connection is None:
-                    connection = sqlite3.connect(self._path, isolation_level=None)
-                    connection.execute("PRAGMA synchronous = FULL")
-                _checkpoint(connection)
+            if connection is None:
+                connection = sqlite3.connect(self._path, isolation_level=None)
+                connection.execute("PRAGMA synchronous = FULL")
+            self._checkpoint(connection)
             self._copied.set()
         if connection is not None:
             connection.close()
 
-
-def _checkpoint(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            log.warning("%s-wal grows, as it cannot be copied into the file: %s", self._path, error)

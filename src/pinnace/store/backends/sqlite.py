@@ -177,8 +177,10 @@ class SqliteJournal:
             (kept,) = self._connection.execute("SELECT count(*) FROM log WHERE id >= ?", (first,)).fetchone()
         except sqlite3.Error as second:
             message, kept = f"{message}; then: {second}", -1
-        if not kept and getattr(error, "sqlite_errorcode", 0) & 0xFF in _ROLLED_BACK:
-            return StoreError(f"{message}; nothing was written: free space and try again")
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if not kept and code in _ROLLED_BACK:
+            advice = "free space and try again" if code == sqlite3.SQLITE_FULL else "try again"
+            return StoreError(f"{message}; nothing was written: {advice}")
         return OutcomeUnknownError(
             f"{message}; whether the last writes were kept is unknown, so no more are accepted: check the disk, "
             "then restart Pinnace"

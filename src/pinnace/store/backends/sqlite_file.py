@@ -25,6 +25,8 @@ APPLICATION_ID = 0x504E4E43
 FORMAT = 1
 #: Bits of a row's id for its position in its transaction.
 POSITION_BITS = 16
+#: Milliseconds that a write waits for a tool that looks into the file meanwhile.
+BUSY_TIMEOUT = 5000
 #: Prepared statements kept: one per number of rows in an INSERT.
 STATEMENTS = 160
 
@@ -126,6 +128,7 @@ def _open(path: Path, lock: FileLock) -> OpenFile:
                 _damaged(path, f"it ends at revision {view.revision}, but revision {lock.answered} had been answered")
                 + f". To go on without the lost writes, remove {path.name}.lock"
             )
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
         return OpenFile(connection, lock, view, garbage)
     except sqlite3.Error as error:
         connection.close()
