@@ -9,6 +9,7 @@ from pinnace.controllers.deployment import DeploymentController
 from pinnace.controllers.endpoints import EndpointsController
 from pinnace.controllers.endpointslice import EndpointSliceController
 from pinnace.controllers.endpointslicemirroring import EndpointSliceMirroringController
+from pinnace.controllers.garbagecollector import GarbageCollector
 from pinnace.controllers.namespace import NamespaceController
 from pinnace.controllers.nodeipam import NodeIpamController
 from pinnace.controllers.nodelifecycle import NodeLifecycleController
@@ -73,6 +74,7 @@ class Controllers:
             NodeLifecycleController(tools),
             TaintEvictionController(tools),
             PodGarbageCollector(tools),
+            GarbageCollector(tools),
             NodeIpamController(tools, cluster_cidr=self._cluster_cidr, node_prefix=self._node_prefix),
         ]
 
