@@ -1,0 +1,63 @@
+"""Authentication and authorization of one API server, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinnace.apiserver.auth.authenticate import Authenticators
+from pinnace.apiserver.auth.authorize import Authorizers
+from pinnace.apiserver.auth.impersonate import Impersonators
+from pinnace.apiserver.auth.jwt import Keys
+from pinnace.apiserver.auth.node import NodeAuthorizer
+from pinnace.apiserver.auth.objects import store_lookup
+from pinnace.apiserver.auth.policy import Policy
+from pinnace.apiserver.auth.rbac import RbacAuthorizer
+from pinnace.apiserver.auth.reviews import Reviews
+from pinnace.apiserver.auth.tokenrequest import TokenRequests
+from pinnace.apiserver.auth.tokens import ServiceAccountTokens
+from pinnace.core.clock import Clock
+from pinnace.store.protocol import Store, Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """What the pipeline and the handlers ask. ``close`` ends its watches of the store."""
+
+    authenticator: Authenticators
+    impersonator: Impersonators
+    authorizer: Authorizers
+    rbac: RbacAuthorizer
+    policy: Policy
+    nodes: NodeAuthorizer
+    tokens: ServiceAccountTokens
+    token_requests: TokenRequests
+    reviews: Reviews
+    policy_watch: Watch
+
+    def close(self) -> None:
+        self.policy_watch.cancel()
+        self.nodes.close()
+
+
+def open_auth(store: Store, clock: Clock, signing_key: Path) -> Auth:
+    """``signing_key`` is the ``sa.key`` of the cluster's PKI. The policy in force is the store's from here on."""
+    lookup = store_lookup(store)
+    policy, nodes = Policy(), NodeAuthorizer()
+    policy_watch = policy.follow(store)
+    nodes.follow(store)
+    rbac = RbacAuthorizer(policy)
+    authorizers = Authorizers(nodes, rbac)
+    tokens = ServiceAccountTokens(Keys(signing_key), lookup, clock)
+    return Auth(
+        authenticator=Authenticators(clock, (tokens,)),
+        impersonator=Impersonators(authorizers),
+        authorizer=authorizers,
+        rbac=rbac,
+        policy=policy,
+        nodes=nodes,
+        tokens=tokens,
+        token_requests=TokenRequests(tokens, lookup, clock),
+        reviews=Reviews(authorizers, rbac, tokens, clock),
+        policy_watch=policy_watch,
+    )
