@@ -10,6 +10,7 @@ from pinnace.controllers.endpoints import EndpointsController
 from pinnace.controllers.endpointslice import EndpointSliceController
 from pinnace.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from pinnace.controllers.garbagecollector import GarbageCollector
+from pinnace.controllers.job import JobController
 from pinnace.controllers.namespace import NamespaceController
 from pinnace.controllers.nodeipam import NodeIpamController
 from pinnace.controllers.nodelifecycle import NodeLifecycleController
@@ -18,6 +19,7 @@ from pinnace.controllers.replicaset import ReplicaSetController, ReplicationCont
 from pinnace.controllers.rootca import RootCAPublisher
 from pinnace.controllers.serviceaccount import ServiceAccountController
 from pinnace.controllers.tainteviction import TaintEvictionController
+from pinnace.controllers.ttlafterfinished import TtlAfterFinishedController
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 
@@ -68,6 +70,8 @@ class Controllers:
             ReplicaSetController(tools),
             ReplicationController(tools),
             DeploymentController(tools),
+            JobController(tools),
+            TtlAfterFinishedController(tools),
             EndpointSliceController(tools),
             EndpointsController(tools),
             EndpointSliceMirroringController(tools),
