@@ -1,8 +1,8 @@
 """What has become of a Job's Pods, and what that means for the Job. Pure.
 
 Every Pod of a Job carries a finalizer until it is counted, so that none is counted twice or not at all. A Pod that
-ended is first named in ``status.uncountedTerminatedPods``; when that is written its finalizer goes; when that is seen its
-name gives way to one more in ``status.succeeded`` or ``failed``. (Indexed Jobs count successes by their indexes.)
+ended is first named in ``status.uncountedTerminatedPods``; when that is written its finalizer goes; when that is seen
+its name gives way to one more in ``status.succeeded`` or ``failed``. (Indexed Jobs count successes by their indexes.)
 """
 
 from __future__ import annotations
