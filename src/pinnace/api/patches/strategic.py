@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
-from pinnace.api import meta
+from pinnace.api import meta, schema
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.types import Object
 
@@ -47,10 +47,7 @@ Fields = Callable[[str], Mapping[str, Field]]
 
 
 def _schema_fields(definition: str) -> Mapping[str, Field]:
-    from importlib import import_module
-
-    known: Mapping[str, Field] = import_module("pinnace.api.schema").fields(definition)
-    return known
+    return schema.fields(definition)
 
 
 def apply(doc: Object, patch: Any, definition: str, fields: Fields = _schema_fields) -> Object:

@@ -1,8 +1,8 @@
 """What happens to an object between a client's request and the store, kind by kind (upstream's REST strategies).
 
 Objects have the types of their schema by then (decoding refuses others) and their defaults. ``prepare_create`` drops
-what clients may not set and sets ``metadata.generation``; ``prepare_update`` keeps what an endpoint may not change. Both
-change only the object they are handed first. ``metadata.uid`` and ``metadata.creationTimestamp`` are set before
+what clients may not set and sets ``metadata.generation``; ``prepare_update`` keeps what an endpoint may not change.
+Both change only the object they are handed first. ``metadata.uid`` and ``metadata.creationTimestamp`` are set before
 ``prepare_create``; parts of ``old`` that are kept become shared.
 """
 
