@@ -39,6 +39,7 @@ class Recorder:
         self._waiting: asyncio.Queue[tuple[Object, str, str, str, float]] = asyncio.Queue(BACKLOG)
         self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()  # event -> its name and count
         self._writer: asyncio.Task[None] | None = None
+        self._last_stamp = 0
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record that ``reason`` happened to ``obj``; ``field_path`` names a part (``spec.containers{web}``)."""
@@ -87,7 +88,8 @@ class Recorder:
             else:
                 self._remember(same, event_name, count)
                 return
-        event_name = f"{reference['name']}.{int(when * 1e9):x}"
+        self._last_stamp = max(int(when * 1e9), self._last_stamp + 1)  # two of one moment need two names
+        event_name = f"{reference['name']}.{self._last_stamp:x}"
         await self._client.create(
             EVENTS,
             {
