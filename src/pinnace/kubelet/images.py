@@ -1,0 +1,131 @@
+"""Images: fetching them as a Pod's pull policy says, and taking them in from files.
+
+A pull that failed is not tried again before its back-off (10 s doubling to 300 s per Pod and image) is over.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pinnace.api import meta
+from pinnace.api.types import Object
+from pinnace.client.recorder import NORMAL, WARNING, Recorder
+from pinnace.core.clock import Clock
+from pinnace.kubelet.lifecycle.restarts import INITIAL, MAXIMUM
+from pinnace.kubelet.pods.failure import StartFailure
+from pinnace.kubelet.runtime.base import Config, Runtime, RuntimeFailure
+
+_NAME = re.compile(
+    r"(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])"
+    r"(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
+)
+#: Seconds that a fresh pull error is shown as such before it is shown as a back-off.
+FRESH = 2.0
+
+
+def normalize(image: str) -> str:
+    """The full reference: ``nginx`` is ``docker.io/library/nginx:latest``. Raises ValueError."""
+    if not _NAME.fullmatch(image):
+        raise ValueError("couldn't parse image name: invalid reference format")
+    name, at, digest = image.partition("@")
+    head, slash, rest = name.partition("/")
+    if not slash or not ("." in head or ":" in head or head == "localhost"):
+        head, rest = "docker.io", name
+        if "/" not in rest:
+            rest = f"library/{rest}"
+    if ":" not in rest and not at:
+        rest += ":latest"
+    return f"{head}/{rest}{at}{digest}"
+
+
+def pull_policy(spec: Object) -> str:
+    policy = spec.get("imagePullPolicy")
+    if policy:
+        return str(policy)
+    image = spec["image"]
+    latest = "@" not in image and (":" not in image.rsplit("/", 1)[-1] or image.endswith(":latest"))
+    return "Always" if latest else "IfNotPresent"
+
+
+@dataclass(slots=True)
+class _Failure:
+    until: float
+    delay: float
+    message: str
+    reason: str
+
+
+class Puller:
+    """Of one node."""
+
+    def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock) -> None:
+        self._runtime = runtime
+        self._recorder = recorder
+        self._clock = clock
+        self._failures: dict[tuple[str, str], _Failure] = {}
+
+    def forget(self, uid: str) -> None:
+        for key in [key for key in self._failures if key[0] == uid]:
+            del self._failures[key]
+
+    async def ensure(self, pod: Object, spec: Object, sandbox: Config, *, field_path: str) -> str:
+        """The reference to create a container from, with the image there. Raises StartFailure."""
+        image = str(spec["image"])
+        try:
+            full = normalize(image)
+        except ValueError as error:
+            message = f'Failed to apply default image tag "{image}": {error}'
+            raise StartFailure("InvalidImageName", message, event="InspectFailed", event_message=message) from error
+        policy = pull_policy(spec)
+        if policy != "Always" or not self._runtime.real:
+            try:
+                found = await self._runtime.image(full)
+            except RuntimeFailure as error:
+                message = f'Failed to inspect image "{image}": {error}'
+                raise StartFailure("ImageInspectError", message, event="InspectFailed") from error
+            if found is not None:
+                text = f'Container image "{image}" already present on machine and can be accessed by the pod'
+                self._recorder.event(pod, NORMAL, "Pulled", text, field_path=field_path)
+                return found.id
+            if policy == "Never":
+                message = f'Container image "{image}" is not present with pull policy of Never'
+                raise StartFailure("ErrImageNeverPull", message, event="ErrImageNeverPull")
+        return await self._pull(pod, image, full, policy, sandbox, field_path)
+
+    async def _pull(self, pod: Object, image: str, full: str, policy: str, sandbox: Config, path: str) -> str:
+        key = meta.uid(pod), full
+        last = self._failures.get(key)
+        now = self._clock.now()
+        if last is not None and now < last.until:
+            text = f'Back-off pulling image "{image}"'
+            self._recorder.event(pod, NORMAL, "BackOff", text, field_path=path)
+            self._recorder.event(pod, WARNING, "Failed", "Error: ImagePullBackOff", field_path=path)
+            shown = f"{text}: {last.reason}: {last.message}"
+            raise StartFailure("ImagePullBackOff", shown, hold=last.until - now)
+        self._recorder.event(pod, NORMAL, "Pulling", f'Pulling image "{image}"', field_path=path)
+        began = self._clock.monotonic()
+        try:
+            reference = await self._runtime.pull(full, None, sandbox)
+        except (RuntimeFailure, TimeoutError) as error:
+            delay = INITIAL if last is None or now - last.until > MAXIMUM else min(last.delay * 2, MAXIMUM)
+            message = _describe(full, error)
+            self._failures[key] = _Failure(self._clock.now() + delay, delay, message, "ErrImagePull")
+            self._recorder.event(pod, WARNING, "Failed", f'Failed to pull image "{image}": {message}', field_path=path)
+            raise StartFailure(
+                "ErrImagePull", message, event="Failed", event_message="Error: ErrImagePull", hold=FRESH
+            ) from error
+        self._failures.pop(key, None)
+        found = await self._runtime.image(reference)
+        took = f"{round((self._clock.monotonic() - began) * 1000)}ms"
+        size = found.size if found is not None else 0
+        text = f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {size} bytes.'
+        self._recorder.event(pod, NORMAL, "Pulled", text, field_path=path)
+        return reference
+
+
+def _describe(full: str, error: Exception) -> str:
+    code = "DeadlineExceeded" if isinstance(error, TimeoutError) else getattr(error, "code", "UNKNOWN")
+    shown = "".join(part.capitalize() for part in code.split("_")) if "_" in code or code.isupper() else code
+    return f"rpc error: code = {shown} desc = {error or 'the pull took too long'}"

@@ -1,0 +1,57 @@
+"""What the Pods of one node share, and what a Pod's start asks of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pinnace.api.types import Object
+from pinnace.client.client import Client
+from pinnace.client.recorder import Recorder
+from pinnace.core.clock import Clock
+from pinnace.kubelet.images import Puller
+from pinnace.kubelet.pods.statuses import StatusWriter
+from pinnace.kubelet.probes.prober import Probers
+from pinnace.kubelet.runtime.base import Config, Container, PodState, Runtime
+
+#: Pods of a real node that may be starting at the same time; more only slow each other down.
+STARTS_AT_ONCE = 8
+
+
+class Preparation(Protocol):
+    """What the machine must have, and what the runtime is told, before a Pod's parts can run."""
+
+    async def mount(self, pod: Object) -> None:
+        """Set up directories, cgroups and volumes. Idempotent. Raises StartFailure."""
+
+    async def sandbox(self, pod: Object, attempt: int) -> Config: ...
+
+    async def container(
+        self, pod: Object, spec: Object, kind: str, attempt: int, state: PodState, sandbox: Config
+    ) -> Config:
+        """The configuration to create a container with, its image being there. Raises StartFailure."""
+
+    async def finished(self, container: Container) -> str:
+        """What an ended container left as its termination message."""
+
+    async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
+        """Undo ``mount``, also when another process did it. Idempotent. Raises OSError."""
+
+    async def left_behind(self) -> list[str]:
+        """UIDs of Pods that this machine still has something of."""
+
+
+@dataclass(slots=True)
+class Host:
+    client: Client
+    clock: Clock
+    runtime: Runtime
+    recorder: Recorder
+    statuses: StatusWriter
+    preparation: Preparation
+    probers: Probers
+    node_name: str
+    ips: tuple[str, ...]
+    images: Puller
+    starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS_AT_ONCE))

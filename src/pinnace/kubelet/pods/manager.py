@@ -1,0 +1,119 @@
+"""All Pods of one node: a worker for each, begun when the API server binds it here, ended when it is gone.
+
+At the start, and every ``RELIST`` seconds, what the runtime has is compared with what the API server knows: Pods that
+are in neither are taken apart (they were deleted while no kubelet looked). Nothing is touched before the first list
+of Pods is there.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from pinnace.api import meta
+from pinnace.api.errors import ApiError
+from pinnace.api.types import Object
+from pinnace.client.informer import Informer
+from pinnace.core.supervisor import Tasks
+from pinnace.kubelet.pods.host import Host
+from pinnace.kubelet.pods.worker import PodWorker
+from pinnace.kubelet.runtime.base import PodState, RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two comparisons; events tell of changes much sooner.
+RELIST = 10.0
+
+
+class PodManager:
+    """Of one node. Feed it with ``handle`` (an informer's handler) for the Pods bound to it."""
+
+    def __init__(self, host: Host, pods: Informer) -> None:
+        self._host = host
+        self._pods = pods
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks = Tasks(f"kubelet/{host.node_name}", host.clock)
+
+    def start(self) -> None:
+        self._host.runtime.listen(self._notified)
+        if self._host.runtime.real:
+            self._tasks.forever(self._housekeeping, name="housekeeping")
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+        for worker in list(self._workers.values()):
+            await worker.stop()
+        await self._host.probers.stop()
+
+    def pods(self) -> list[Object]:
+        return [worker.pod for worker in self._workers.values()]
+
+    def worker(self, namespace: str, name: str) -> PodWorker | None:
+        for worker in self._workers.values():
+            if meta.name(worker.pod) == name and meta.namespace(worker.pod) == namespace:
+                return worker
+        return None
+
+    def handle(self, old: Object | None, new: Object | None) -> None:
+        """A Pod of this node is new, changed or gone."""
+        if new is None:
+            if old is not None and (gone := self._workers.get(meta.uid(old))) is not None:
+                gone.remove()
+            return
+        worker = self._workers.get(meta.uid(new))
+        if worker is not None:
+            worker.update(new)
+            return
+        worker = self._workers[meta.uid(new)] = PodWorker(self._host, new, self._ended)
+        worker.start()
+
+    def _ended(self, worker: PodWorker) -> None:
+        uid = meta.uid(worker.pod)
+        self._workers.pop(uid, None)
+        self._host.images.forget(uid)
+
+    def _notified(self, uid: str) -> None:
+        if uid:
+            worker = self._workers.get(uid)
+            if worker is not None:
+                worker.wake()
+            return
+        for worker in self._workers.values():
+            worker.wake()
+
+    async def _housekeeping(self) -> None:
+        await self._pods.synced.wait()
+        seen: dict[str, PodState] = {}
+        while True:
+            try:
+                seen = await self._compare(seen)
+            except (RuntimeFailure, ApiError, OSError, TimeoutError) as error:
+                log.warning("cannot look after what is left of Pods: %s", error)
+            await self._host.clock.sleep(RELIST)
+
+    async def _compare(self, seen: dict[str, PodState]) -> dict[str, PodState]:
+        """Wake workers whose Pods changed unnoticed, and take apart what belongs to no Pod."""
+        found = await self._host.runtime.pods()
+        for uid, state in found.items():
+            worker = self._workers.get(uid)
+            if worker is not None:
+                if seen.get(uid) != state:
+                    worker.wake()
+            else:
+                await self._take_apart(state)
+        for uid, worker in self._workers.items():
+            if uid in seen and uid not in found:
+                worker.wake()
+        for uid in await self._host.preparation.left_behind():
+            if uid not in self._workers and uid not in found:
+                await self._host.preparation.teardown(uid)
+        return found
+
+    async def _take_apart(self, state: PodState) -> None:
+        log.info("Pod %s/%s (%s) is in no API server any more: ending it", state.namespace, state.name, state.uid)
+        runtime = self._host.runtime
+        for container in state.containers:
+            await runtime.stop_container(container.id, 2.0)
+        for box in state.sandboxes:
+            await runtime.stop_sandbox(box.id)
+            await runtime.remove_sandbox(box.id)
+        await self._host.preparation.teardown(state.uid)

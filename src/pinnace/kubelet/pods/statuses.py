@@ -1,0 +1,115 @@
+"""Writing Pod statuses to the API server: the newest of each Pod only, in order, retried until they are there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from pinnace.api import meta
+from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.resources import PODS
+from pinnace.api.types import Object
+from pinnace.client.client import STRATEGIC_MERGE_PATCH, Client
+from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
+from pinnace.core.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+#: Lists that are owned whole by the kubelet although patches merge them by key.
+_REPLACED = ("podIPs", "hostIPs")
+WRITERS = 8
+
+
+class StatusWriter:
+    """Shared by all nodes of a process. Bounded by the number of Pods."""
+
+    def __init__(self, client: Client, clock: Clock, *, writers: int = WRITERS) -> None:
+        self._client = client
+        self._pending: dict[str, tuple[Object, Object]] = {}  # Pod UID -> Pod, status to write
+        self._written: dict[str, Object] = {}
+        self._after: dict[str, list[Callable[[], Awaitable[None]]]] = {}
+        self._queue: WorkQueue[str] = WorkQueue(clock, base_delay=0.05, max_delay=10.0)
+        self._tasks = Tasks("status", clock)
+        self._writers = writers
+        self._idle = asyncio.Event()
+
+    def start(self) -> None:
+        for number in range(self._writers):
+            self._tasks.forever(lambda: self._queue.run(self._write, self._failed), name=f"writer-{number}")
+
+    async def stop(self) -> None:
+        self._queue.close()
+        await self._tasks.stop()
+
+    def put(self, pod: Object, status: Object) -> bool:
+        """Have ``status`` written; False if it is what was put last."""
+        uid = meta.uid(pod)
+        last = self._pending[uid][1] if uid in self._pending else self._written.get(uid)
+        if last == status:
+            return False
+        self._pending[uid] = (pod, status)
+        self._queue.add(uid)
+        return True
+
+    def then(self, pod: Object, work: Callable[[], Awaitable[None]]) -> None:
+        """Await ``work()`` once all that was put of ``pod`` is written; repeated while it raises."""
+        uid = meta.uid(pod)
+        self._after.setdefault(uid, []).append(work)
+        self._queue.add(uid)
+
+    def forget(self, uid: str) -> None:
+        """The Pod is gone."""
+        self._pending.pop(uid, None)
+        self._written.pop(uid, None)
+
+    async def _write(self, uid: str) -> None:
+        entry = self._pending.get(uid)
+        if entry is not None:
+            pod, status = entry
+            if await self._patch(pod, status):
+                self._written[uid] = status
+            if self._pending.get(uid) is entry:
+                del self._pending[uid]
+        while works := self._after.get(uid):
+            await works[0]()
+            works.pop(0)
+        self._after.pop(uid, None)
+
+    async def _patch(self, pod: Object, status: Object) -> bool:
+        change = {"metadata": {"uid": meta.uid(pod)}, "status": _patch_of(pod.get("status") or {}, status)}
+        try:
+            await self._client.patch(
+                PODS,
+                meta.name(pod),
+                change,
+                meta.namespace(pod),
+                subresource="status",
+                content_type=STRATEGIC_MERGE_PATCH,
+            )
+        except ApiError as error:
+            if is_reason(error, "NotFound") or (
+                is_reason(error, "Conflict", "Invalid") and "uid" in str(error).lower()
+            ):
+                log.debug("status of %s not written, it is gone: %s", meta.key(pod), error)
+                return False
+            raise
+        return True
+
+    def _failed(self, uid: str, error: Exception, delay: float) -> None:
+        pod = self._pending.get(uid)
+        log.warning("cannot write the status of Pod %s: %s", meta.key(pod[0]) if pod else uid, error)
+
+
+def _patch_of(old: Object, new: Object) -> Object:
+    """A strategic merge patch that makes ``new`` of ``old`` but leaves other writers' conditions alone."""
+    patch: Object = dict(new)
+    for field in _REPLACED:
+        if field in new and old.get(field) != new[field]:
+            patch[field] = [{"$patch": "replace"}, *new[field]] if old.get(field) else new[field]
+    owned = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses", "podIP", "podIPs", "reason")
+    for field in (*owned, "message"):
+        if field in old and field not in new:
+            patch[field] = None
+    return patch

@@ -1,0 +1,120 @@
+"""One check of a container: a request, a connection, a command. Each answers (passed, output)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from pinnace.api.types import Object
+from pinnace.core import clock as clocks
+from pinnace.core.clock import Clock
+from pinnace.kubelet.runtime.base import Runtime, RuntimeFailure
+
+#: Bytes of an answer that are looked at.
+LIMIT = 10 * 1024
+USER_AGENT = "kube-probe/1.37"
+
+
+def port_of(value: int | str, spec: Object) -> int:
+    """The number of a port given by number or by name. Raises ValueError."""
+    if isinstance(value, int):
+        return value
+    for port in spec.get("ports") or ():
+        if port.get("name") == value:
+            return int(port["containerPort"])
+    if value.isdecimal():
+        return int(value)
+    raise ValueError(f"couldn't find port: {value}")
+
+
+async def execute(runtime: Runtime, container_id: str, command: list[str], limit: float) -> tuple[bool, str]:
+    try:
+        result = await runtime.exec(container_id, command, limit)
+    except TimeoutError:
+        return False, f'command timed out: "{" ".join(command)}" timed out after {limit:g}s'
+    except RuntimeFailure as error:
+        if error.code == "DEADLINE_EXCEEDED":
+            return False, f'command timed out: "{" ".join(command)}" timed out after {limit:g}s'
+        return False, f"rpc error: {error}"
+    output = (result.stdout + result.stderr)[:LIMIT].decode(errors="replace")
+    return result.exit_code == 0, output
+
+
+async def tcp_connect(action: Object, spec: Object, pod_ip: str, limit: float, clock: Clock) -> tuple[bool, str]:
+    try:
+        host, port = str(action.get("host") or pod_ip), port_of(action["port"], spec)
+    except ValueError as error:
+        return False, str(error)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        async with clocks.timeout(clock, limit):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return False, f"dial tcp {address}: i/o timeout"
+    except OSError as error:
+        return False, f"dial tcp {address}: connect: {_text(error)}"
+    writer.close()
+    return True, ""
+
+
+async def http_get(action: Object, spec: Object, pod_ip: str, limit: float, clock: Clock) -> tuple[bool, str]:
+    """Passes for 200-399 (redirects are not followed off the host, and count as passed)."""
+    try:
+        host, port = str(action.get("host") or pod_ip), port_of(action["port"], spec)
+    except ValueError as error:
+        return False, str(error)
+    scheme = str(action.get("scheme") or "HTTP").lower()
+    path = str(action.get("path") or "/")
+    path = path if path.startswith("/") else f"/{path}"
+    url = f"{scheme}://{host}:{port}{path}"
+    try:
+        async with clocks.timeout(clock, limit):
+            status, body = await _request(scheme, host, port, path, action.get("httpHeaders") or ())
+    except TimeoutError:
+        return False, (f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
+    except (OSError, ValueError, EOFError) as error:
+        return False, f'Get "{url}": dial tcp {host}:{port}: connect: {_text(error)}' if isinstance(
+            error, ConnectionRefusedError
+        ) else f'Get "{url}": {_text(error)}'
+    if 200 <= status < 400:
+        return True, body
+    return False, f"HTTP probe failed with statuscode: {status}"
+
+
+def _text(error: BaseException) -> str:
+    """The system's words for an error, as Go shows them."""
+    import errno
+    import os
+
+    number = getattr(error, "errno", None)
+    if number == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return os.strerror(number).lower() if isinstance(number, int) else (str(error) or type(error).__name__)
+
+
+async def _request(scheme: str, host: str, port: int, path: str, headers: object) -> tuple[int, str]:
+    context = None
+    if scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=LIMIT * 8)
+    try:
+        given = {h["name"].lower(): (h["name"], h.get("value", "")) for h in headers}  # type: ignore[attr-defined]
+        given.setdefault("host", ("Host", f"{host}:{port}"))
+        given.setdefault("user-agent", ("User-Agent", USER_AGENT))
+        given.setdefault("accept", ("Accept", "*/*"))
+        given["connection"] = ("Connection", "close")
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.values()), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        await writer.drain()
+        first = await reader.readline()
+        parts = first.split(None, 2)
+        if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].isdigit():
+            raise ValueError("net/http: HTTP/1.x transport connection broken: malformed HTTP response")
+        while (await reader.readline()).strip():
+            pass
+        body = await reader.read(LIMIT)
+        return int(parts[1]), body.decode(errors="replace")
+    finally:
+        writer.close()

@@ -1,0 +1,171 @@
+"""Running each container's probes on time and counting their results.
+
+A result changes only after ``successThreshold`` or ``failureThreshold`` equal outcomes in a row. Before the first
+outcome a container is not ready, and alive. Liveness and readiness probes wait for the startup probe. A container that
+is being ended is not probed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from pinnace.api import meta
+from pinnace.api.types import Object
+from pinnace.client.recorder import WARNING, Recorder
+from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
+from pinnace.kubelet.lifecycle.situation import INIT, REGULAR, Probes, containers_of, is_sidecar
+from pinnace.kubelet.probes import checks
+from pinnace.kubelet.runtime.base import RUNNING, Container, PodState, Runtime
+
+log = logging.getLogger(__name__)
+
+_TITLES = {"startupProbe": "Startup", "livenessProbe": "Liveness", "readinessProbe": "Readiness"}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts outcomes of one probe; ``result`` is None until a threshold is first reached."""
+
+    success_threshold: int
+    failure_threshold: int
+    result: bool | None = None
+    last: bool | None = None
+    run: int = 0
+
+    def count(self, outcome: bool) -> bool:
+        """Take one outcome; True if ``result`` changed."""
+        self.run = self.run + 1 if outcome is self.last else 1
+        self.last = outcome
+        if self.run < (self.success_threshold if outcome else self.failure_threshold):
+            return False
+        changed = self.result is not outcome
+        self.result = outcome
+        return changed
+
+
+@dataclass(slots=True)
+class _Watched:
+    container_id: str
+    tasks: Tasks
+    probes: Probes = field(default_factory=Probes)
+
+
+class Probers:
+    """The probes of one node. In a simulated node every probe passes at once."""
+
+    def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock) -> None:
+        self._runtime = runtime
+        self._recorder = recorder
+        self._clock = clock
+        self._random = Random()
+        self._pods: dict[str, dict[str, _Watched]] = {}
+        self._reaper = Tasks("probes", clock)
+
+    def results(self, uid: str, names: Iterable[str]) -> dict[str, Probes]:
+        watched = self._pods.get(uid)
+        return {name: entry.probes for name, entry in watched.items()} if watched else {}
+
+    def sync(self, pod: Object, state: PodState, *, terminating: bool, wake: Callable[[], None]) -> None:
+        """Probe what runs of the Pod, and nothing else. ``wake`` is called after results have changed."""
+        specs = [*containers_of(pod, REGULAR), *(c for c in containers_of(pod, INIT) if is_sidecar(c))]
+        probed = [spec for spec in specs if any(title in spec for title in _TITLES)]
+        uid = meta.uid(pod)
+        if not probed:
+            return
+        watched = self._pods.setdefault(uid, {})
+        for spec in probed:
+            container = state.newest(spec["name"])
+            running = container is not None and container.state == RUNNING and not terminating
+            entry = watched.get(spec["name"])
+            if entry is not None and (not running or container is None or entry.container_id != container.id):
+                del watched[spec["name"]]
+                self._reaper.spawn(entry.tasks.stop(), name="stop")
+                entry = None
+            if running and container is not None and entry is None:
+                watched[spec["name"]] = self._watch(pod, spec, container, state, wake)
+
+    def _watch(
+        self, pod: Object, spec: Object, container: Container, state: PodState, wake: Callable[[], None]
+    ) -> _Watched:
+        entry = _Watched(container.id, Tasks(f"probes/{meta.key(pod)}", self._clock), Probes(container.id))
+        if not self._runtime.real:
+            entry.probes = Probes(container.id, True, True, True)
+            wake()
+            return entry
+        box = state.sandbox()
+        address = box.ips[0] if box is not None and box.ips else "127.0.0.1"
+        for title in _TITLES:
+            if spec.get(title):
+                entry.tasks.forever(
+                    lambda title=title: self._probe(entry, title, pod, spec, address, container, wake),  # type: ignore[misc]
+                    name=f"{spec['name']}-{title}",
+                )
+        return entry
+
+    async def _probe(
+        self,
+        entry: _Watched,
+        title: str,
+        pod: Object,
+        spec: Object,
+        address: str,
+        container: Container,
+        wake: Callable[[], None],
+    ) -> None:
+        probe = spec[title]
+        period = float(probe.get("periodSeconds") or 10)
+        tally = Tally(int(probe.get("successThreshold") or 1), int(probe.get("failureThreshold") or 3))
+        started = container.started_at
+        begin = started + float(probe.get("initialDelaySeconds") or 0) - self._clock.now()
+        if begin > 0:
+            await self._clock.sleep(begin)
+        while True:
+            if title != "startupProbe" and spec.get("startupProbe") and not entry.probes.started:
+                await self._clock.sleep(min(period, 1.0))
+                continue
+            if title == "startupProbe" and entry.probes.started:
+                return await self._clock.sleep(1e9)
+            passed, output = await self._check(probe, spec, address, container)
+            if not passed:
+                text = f"{_TITLES[title]} probe failed: {output}"
+                path = f"spec.containers{{{spec['name']}}}"
+                self._recorder.event(pod, WARNING, "Unhealthy", text, field_path=path)
+            if tally.count(passed):
+                entry.probes = _with(entry.probes, title, passed)
+                wake()
+            if title != "readinessProbe" and tally.result is False:
+                return await self._clock.sleep(1e9)  # it is being restarted
+            await self._clock.sleep(period)
+
+    async def _check(self, probe: Object, spec: Object, address: str, container: Container) -> tuple[bool, str]:
+        limit = float(probe.get("timeoutSeconds") or 1)
+        if "exec" in probe:
+            command = [str(part) for part in probe["exec"].get("command") or ()]
+            return await checks.execute(self._runtime, container.id, command, limit)
+        if "httpGet" in probe:
+            return await checks.http_get(probe["httpGet"], spec, address, limit, self._clock)
+        if "tcpSocket" in probe:
+            return await checks.tcp_connect(probe["tcpSocket"], spec, address, limit, self._clock)
+        return False, "this kind of probe is not supported: use exec, httpGet or tcpSocket"
+
+    def forget(self, uid: str) -> None:
+        for entry in self._pods.pop(uid, {}).values():
+            self._reaper.spawn(entry.tasks.stop(), name="stop")
+
+    async def stop(self) -> None:
+        for uid in list(self._pods):
+            for entry in self._pods.pop(uid).values():
+                await entry.tasks.stop()
+        await self._reaper.stop()
+
+
+def _with(probes: Probes, title: str, passed: bool) -> Probes:
+    if title == "startupProbe":
+        return replace(probes, started=passed, alive=None if passed else False)
+    if title == "livenessProbe":
+        return replace(probes, alive=passed)
+    return replace(probes, ready=passed)

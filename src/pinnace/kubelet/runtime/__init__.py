@@ -1,0 +1,1 @@
+"""Container runtimes behind one interface: CRI, and one in this process that runs nothing."""

@@ -1,0 +1,312 @@
+"""A runtime that runs nothing: its containers "run" at once, for thousands of nodes in one process.
+
+Pods steer it by annotations, for a container ``NAME`` or for all of them:
+``pinnace.dev/start-latency[.NAME]`` (``250ms``: from start to running), ``pinnace.dev/run-for[.NAME]`` (``5s``: it ends
+by itself), ``pinnace.dev/exit-code[.NAME]`` (with which code; alone: it ends at once), ``pinnace.dev/reason[.NAME]``
+(``OOMKilled``). Everything it says of time is its clock's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pinnace import __version__
+from pinnace.core.clock import Clock, Timer
+from pinnace.kubelet.runtime.base import (
+    CONTAINER_NAME,
+    CREATED,
+    EXITED,
+    POD_NAME,
+    POD_NAMESPACE,
+    POD_UID,
+    RUNNING,
+    Config,
+    Container,
+    ExecResult,
+    Image,
+    PodState,
+    RuntimeFailure,
+    Sandbox,
+    Usage,
+)
+
+PREFIX = "pinnace.dev/"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_ids = itertools.count(1)
+
+
+def duration(text: str) -> float:
+    """Seconds of ``250ms``, ``5s``, ``1m30s``. Raises ValueError."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is no duration: write it as 250ms, 5s, 1m30s")
+    return sum(float(number) * _UNIT[unit] for number, unit in parts)
+
+
+class AddressPool:
+    """Pod addresses out of one node's podCIDR, lowest free first; the first two stay unused as on a real node."""
+
+    def __init__(self, cidr: str) -> None:
+        self._network = ipaddress.ip_network(cidr)
+        self._first = int(self._network.network_address)
+        self._next = 2
+        self._free: list[int] = []
+
+    def take(self) -> str:
+        if self._free:
+            offset = self._free.pop()
+        elif self._next < self._network.num_addresses - 1:
+            offset, self._next = self._next, self._next + 1
+        else:
+            raise RuntimeFailure(f"no IP addresses available in range set: {self._network}", code="UNKNOWN")
+        return str(ipaddress.ip_address(self._first + offset))
+
+    def give_back(self, address: str) -> None:
+        self._free.append(int(ipaddress.ip_address(address)) - self._first)
+
+
+@dataclass(slots=True)
+class _Pod:
+    name: str
+    namespace: str
+    annotations: Mapping[str, str]
+    sandboxes: list[Sandbox] = field(default_factory=list)
+    containers: list[Container] = field(default_factory=list)
+
+
+class SimulatedRuntime:
+    """One node's containers. ``images`` may be shared between nodes."""
+
+    name = "simulated"
+    version = __version__
+    real = False
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        pod_cidr: str = "10.244.0.0/24",
+        start_latency: float = 0.0,
+        images: dict[str, Image] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._latency = start_latency
+        self._pods: dict[str, _Pod] = {}
+        self._owner: dict[str, str] = {}  # sandbox or container -> Pod UID
+        self._timers: dict[str, Timer] = {}
+        self._addresses = AddressPool(pod_cidr)
+        self._images = images if images is not None else {}
+        self._notify: Callable[[str], None] = lambda uid: None
+
+    def use_cidr(self, cidr: str) -> None:
+        """Addresses of sandboxes made from now on come from ``cidr``."""
+        self._addresses = AddressPool(cidr)
+
+    async def connect(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def listen(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+
+    # -- state
+
+    async def pods(self) -> dict[str, PodState]:
+        return {uid: self._state(uid, pod) for uid, pod in self._pods.items()}
+
+    async def pod(self, uid: str) -> PodState:
+        found = self._pods.get(uid)
+        return PodState(uid) if found is None else self._state(uid, found)
+
+    @staticmethod
+    def _state(uid: str, pod: _Pod) -> PodState:
+        return PodState(uid, pod.name, pod.namespace, tuple(pod.sandboxes), tuple(pod.containers))
+
+    def _of(self, identity: str) -> tuple[str, _Pod]:
+        uid = self._owner.get(identity)
+        if uid is None:
+            raise RuntimeFailure(f"{identity} does not exist", code="NOT_FOUND")
+        return uid, self._pods[uid]
+
+    def _replace(self, changed: Container) -> None:
+        uid, pod = self._of(changed.id)
+        pod.containers = [changed if c.id == changed.id else c for c in pod.containers]
+        self._notify(uid)
+
+    # -- sandboxes
+
+    async def run_sandbox(self, config: Config) -> str:
+        labels, metadata = config["labels"], config["metadata"]
+        uid = labels[POD_UID]
+        pod = self._pods.setdefault(
+            uid, _Pod(labels[POD_NAME], labels[POD_NAMESPACE], dict(config.get("annotations") or {}))
+        )
+        identity = _identity(uid)
+        host = config.get("linux", {}).get("security_context", {}).get("namespace_options", {}).get("network") == "NODE"
+        ips = () if host else (self._addresses.take(),)
+        pod.sandboxes.insert(0, Sandbox(identity, metadata.get("attempt", 0), True, self._clock.now(), ips))
+        self._owner[identity] = uid
+        return identity
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        uid = self._owner.get(sandbox_id)
+        if uid is None:
+            return
+        pod = self._pods[uid]
+        for container in list(pod.containers):
+            if container.sandbox_id == sandbox_id and container.state != EXITED:
+                self._exit(container, 137, "Error")
+        for position, box in enumerate(pod.sandboxes):
+            if box.id == sandbox_id and box.ready:
+                for address in box.ips:
+                    self._addresses.give_back(address)
+                pod.sandboxes[position] = replace(box, ready=False)
+        self._notify(uid)
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        await self.stop_sandbox(sandbox_id)
+        uid = self._owner.pop(sandbox_id, None)
+        if uid is None:
+            return
+        pod = self._pods[uid]
+        pod.sandboxes = [box for box in pod.sandboxes if box.id != sandbox_id]
+        for container in [c for c in pod.containers if c.sandbox_id == sandbox_id]:
+            await self.remove_container(container.id)
+        if not pod.sandboxes and not pod.containers:
+            del self._pods[uid]
+
+    # -- containers
+
+    async def create_container(self, sandbox_id: str, config: Config, sandbox: Config) -> str:
+        uid, pod = self._of(sandbox_id)
+        identity = _identity(uid)
+        image = str(config["image"]["image"])
+        container = Container(
+            identity,
+            config["labels"][CONTAINER_NAME],
+            sandbox_id,
+            config["metadata"].get("attempt", 0),
+            CREATED,
+            self._clock.now(),
+            image=image,
+            image_ref=(await self._known(image)).id,
+            annotations=config.get("annotations") or {},
+        )
+        self._owner[identity] = uid
+        pod.containers.insert(0, container)
+        return identity
+
+    async def start_container(self, container_id: str) -> None:
+        _, pod = self._of(container_id)
+        container = next(c for c in pod.containers if c.id == container_id)
+        told = self._told(pod, "start-latency", container.name)
+        latency = duration(told) if told else self._latency
+        if latency > 0:
+            await self._clock.sleep(latency)
+            if container_id not in self._owner:
+                raise RuntimeFailure(f"container {container_id} was removed while it started", code="NOT_FOUND")
+        self._replace(replace(container, state=RUNNING, started_at=self._clock.now()))
+        lasts = self._told(pod, "run-for", container.name)
+        code = self._told(pod, "exit-code", container.name)
+        if lasts is not None or code is not None:
+            seconds = duration(lasts) if lasts else 0.0
+            self._timers[container_id] = self._clock.call_later(seconds, self._end, container_id, int(code or 0))
+
+    def _told(self, pod: _Pod, what: str, name: str) -> str | None:
+        return pod.annotations.get(f"{PREFIX}{what}.{name}", pod.annotations.get(PREFIX + what))
+
+    def _end(self, container_id: str, code: int) -> None:
+        uid = self._owner.get(container_id)
+        if uid is None:
+            return
+        pod = self._pods[uid]
+        container = next(c for c in pod.containers if c.id == container_id)
+        if container.state == RUNNING:
+            default = "Completed" if code == 0 else "Error"
+            self._exit(container, code, self._told(pod, "reason", container.name) or default)
+
+    def _exit(self, container: Container, code: int, reason: str) -> None:
+        timer = self._timers.pop(container.id, None)
+        if timer is not None:
+            timer.cancel()
+        now = self._clock.now()
+        self._replace(
+            replace(
+                container,
+                state=EXITED,
+                started_at=container.started_at or now,
+                finished_at=now,
+                exit_code=code,
+                reason=reason,
+            )
+        )
+
+    async def stop_container(self, container_id: str, grace: float) -> None:
+        uid = self._owner.get(container_id)
+        if uid is None:
+            return
+        container = next(c for c in self._pods[uid].containers if c.id == container_id)
+        if container.state != EXITED:
+            self._exit(container, 0, "Completed")
+
+    async def remove_container(self, container_id: str) -> None:
+        uid = self._owner.pop(container_id, None)
+        if uid is None:
+            return
+        timer = self._timers.pop(container_id, None)
+        if timer is not None:
+            timer.cancel()
+        pod = self._pods[uid]
+        pod.containers = [c for c in pod.containers if c.id != container_id]
+
+    # -- images
+
+    async def _known(self, name: str) -> Image:
+        found = self._images.get(name)
+        if found is None:
+            digest = hashlib.sha256(name.encode()).hexdigest()
+            found = self._images[name] = Image(f"sha256:{digest}", (name,))
+        return found
+
+    async def image(self, name: str) -> Image | None:
+        """Every image is there."""
+        return await self._known(name)
+
+    async def images(self) -> Sequence[Image]:
+        return list(self._images.values())
+
+    async def pull(self, name: str, auth: Mapping[str, str] | None, sandbox: Config) -> str:
+        return (await self._known(name)).id
+
+    # -- what needs a real container
+
+    async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
+        raise RuntimeFailure("this container is simulated: there is no process to run a command in", code="UNAVAILABLE")
+
+    async def exec_url(
+        self, container_id: str, command: Sequence[str], *, tty: bool, stdin: bool, stdout: bool, stderr: bool
+    ) -> str:
+        raise RuntimeFailure("this container is simulated: there is no process to run a command in", code="UNAVAILABLE")
+
+    async def attach_url(self, container_id: str, *, tty: bool, stdin: bool, stdout: bool, stderr: bool) -> str:
+        raise RuntimeFailure("this container is simulated: there is no process to attach to", code="UNAVAILABLE")
+
+    async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
+        raise RuntimeFailure("this Pod is simulated: there is no network to forward to", code="UNAVAILABLE")
+
+    async def usage(self, container_id: str) -> Usage | None:
+        return None
+
+
+def _identity(uid: str) -> str:
+    return hashlib.sha256(f"{uid}/{next(_ids)}".encode()).hexdigest()

@@ -1,0 +1,177 @@
+"""Many simulated nodes in one process: one Pod informer, one status writer, one heartbeat for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from pinnace.api.errors import ApiError
+from pinnace.api.resources import NODES, PODS
+from pinnace.api.types import Object
+from pinnace.client.client import Client
+from pinnace.client.informer import Informers
+from pinnace.client.recorder import Recorder
+from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
+from pinnace.kubelet.images import Puller
+from pinnace.kubelet.machine import Machine
+from pinnace.kubelet.node import RENEW, REPORT, NodeAgent, NodeDescription
+from pinnace.kubelet.pods.bare import BarePreparation
+from pinnace.kubelet.pods.host import Host
+from pinnace.kubelet.pods.manager import PodManager
+from pinnace.kubelet.pods.statuses import StatusWriter
+from pinnace.kubelet.probes.prober import Probers
+from pinnace.kubelet.runtime.base import Image
+from pinnace.kubelet.runtime.simulated import SimulatedRuntime
+
+log = logging.getLogger(__name__)
+
+#: Registrations under way at the same time.
+REGISTER_AT_ONCE = 32
+BATCHES = 10
+ANNOTATION = "pinnace.dev/simulated"
+
+
+@dataclass(slots=True)
+class _Node:
+    agent: NodeAgent
+    runtime: SimulatedRuntime
+    manager: PodManager
+
+
+class SimulatedNodes:
+    """Part: ``names`` become nodes whose Pods "run" here. ``address`` and ``port`` are where this process answers for
+    all of them (logs, exec); 0 if it does not."""
+
+    name = "simulated nodes"
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        informers: Informers,
+        *,
+        names: list[str],
+        machine: Machine,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        start_latency: float = 0.0,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._pods = informers.of(PODS)
+        self._node_objects = informers.of(NODES)
+        self._recorder = Recorder(client, clock, "kubelet")
+        self._statuses = StatusWriter(client, clock, writers=32)
+        self._tasks = Tasks(self.name, clock)
+        self._images: dict[str, Image] = {}
+        self._nodes = {name: self._make(name, machine, address, port, start_latency, labels or {}) for name in names}
+
+    def _make(
+        self, name: str, machine: Machine, address: str, port: int, latency: float, labels: dict[str, str]
+    ) -> _Node:
+        runtime = SimulatedRuntime(self._clock, start_latency=latency, images=self._images)
+        description = NodeDescription(
+            name,
+            [address],
+            port,
+            machine,
+            runtime.name,
+            runtime.version,
+            labels=labels,
+            annotations={ANNOTATION: "true"},
+        )
+        host = Host(
+            self._client,
+            self._clock,
+            runtime,
+            self._recorder,
+            self._statuses,
+            BarePreparation(),
+            Probers(runtime, self._recorder, self._clock),
+            name,
+            (address,),
+            Puller(runtime, self._recorder, self._clock),
+        )
+        return _Node(NodeAgent(self._client, self._clock, description), runtime, PodManager(host, self._pods))
+
+    def manager(self, node: str) -> PodManager | None:
+        found = self._nodes.get(node)
+        return found.manager if found is not None else None
+
+    def managers(self) -> list[PodManager]:
+        return [node.manager for node in self._nodes.values()]
+
+    def images(self) -> dict[str, Image]:
+        """What ``pinnace image load`` recorded."""
+        return self._images
+
+    async def start(self) -> None:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        gate = asyncio.Semaphore(REGISTER_AT_ONCE)
+
+        async def register(node: _Node) -> None:
+            async with gate:
+                await node.agent.register()
+                await node.agent.renew()
+                if node.agent.pod_cidr:
+                    node.runtime.use_cidr(node.agent.pod_cidr)
+
+        await asyncio.gather(*(register(node) for node in self._nodes.values()))
+        self._statuses.start()
+        self._node_objects.add_handler(self._node_changed)
+        for node in self._nodes.values():
+            node.manager.start()
+        self._pods.add_handler(self._pod_changed)
+        self._tasks.forever(self._renew, name="leases")
+        self._tasks.forever(self._report, name="status")
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            return
+        node = self._nodes.get(new["metadata"]["name"])
+        cidr = str((new.get("spec") or {}).get("podCIDR") or "")
+        if node is not None and cidr and cidr != node.agent.pod_cidr:
+            node.agent.pod_cidr = cidr
+            node.runtime.use_cidr(cidr)
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        pod = new if new is not None else old
+        assert pod is not None
+        node = self._nodes.get(pod["spec"].get("nodeName") or "")
+        if node is not None:
+            node.manager.handle(old, new)
+
+    async def _renew(self) -> None:
+        """Renew every Lease once per ``RENEW`` seconds, spread over that time."""
+        await self._spread([node.agent for node in self._nodes.values()], RENEW, force=False)
+
+    async def _report(self) -> None:
+        await self._spread([node.agent for node in self._nodes.values()], REPORT, force=True)
+
+    async def _spread(self, agents: list[NodeAgent], seconds: float, *, force: bool) -> None:
+        size = max(1, -(-len(agents) // BATCHES))
+        while True:
+            for first in range(0, size * BATCHES, size):
+                await self._clock.sleep(seconds / BATCHES)
+                for agent in agents[first : first + size]:
+                    try:
+                        await (agent.report(force=True) if force else agent.renew())
+                    except (ApiError, OSError, TimeoutError) as error:
+                        log.warning("node %s: heartbeat failed: %s", agent.description.name, error)
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+        for node in self._nodes.values():
+            await node.manager.stop()
+            await node.runtime.close()
+        await self._statuses.stop()
+        await self._recorder.stop()

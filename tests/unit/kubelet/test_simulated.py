@@ -1,0 +1,183 @@
+"""Simulated nodes against the API server's own pipeline, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pinnace.api import builtin, meta
+from pinnace.api.resources import EVENTS, LEASES, NAMESPACES, NODES, PODS
+from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
+from pinnace.client.client import Client
+from pinnace.client.informer import Informers
+from pinnace.core.clock import VirtualClock
+from pinnace.kubelet import machine
+from pinnace.kubelet.simulated_nodes import SimulatedNodes
+from pinnace.store.open import open_store
+
+
+class World:
+    def __init__(self, clock: VirtualClock, client: Client, informers: Informers) -> None:
+        self.clock = clock
+        self.client = client
+        self.informers = informers
+
+    async def pod(self, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+        return await self.client.create(
+            PODS,
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "namespace": "default", **metadata},
+                "spec": {"nodeName": "sim-0", **spec},
+            },
+        )
+
+    async def get(self, name: str) -> dict[str, Any]:
+        return await self.client.get(PODS, name, "default")
+
+    async def events(self) -> list[tuple[str, str]]:
+        listed = await self.client.list(EVENTS, "default")
+        return [(event["reason"], event["message"]) for event in listed["items"]]
+
+
+@asynccontextmanager
+async def world(nodes: int = 1) -> AsyncIterator[World]:
+    clock = VirtualClock()
+    store = await open_store("memory://", stamp=stamp, clock=clock)
+    server = ApiServer(store, builtin.registry(), clock, tls=None, listen=())
+    client = Client(server.transport(LOOPBACK))
+    for namespace in ("default", "kube-node-lease"):
+        await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    informers = Informers(client, clock)
+    part = SimulatedNodes(
+        client,
+        clock,
+        informers,
+        names=[f"sim-{number}" for number in range(nodes)],
+        machine=machine.inspect(Path("/")),
+    )
+    await part.start()
+    try:
+        yield World(clock, client, informers)
+    finally:
+        await part.stop()
+        await informers.stop()
+        await store.close()
+
+
+BUSYBOX = {"name": "main", "image": "busybox"}
+
+
+async def test_nodes_register_and_keep_their_lease() -> None:
+    async with world(3) as w:
+        nodes = (await w.client.list(NODES))["items"]
+        assert [meta.name(node) for node in nodes] == ["sim-0", "sim-1", "sim-2"]
+        ready = meta.condition(nodes[0], "Ready")
+        assert ready is not None
+        assert (ready["status"], ready["reason"], ready["message"]) == (
+            "True",
+            "KubeletReady",
+            "kubelet is posting ready status",
+        )
+        before = await w.client.get(LEASES, "sim-1", "kube-node-lease")
+        await w.clock.advance(12)
+        after = await w.client.get(LEASES, "sim-1", "kube-node-lease")
+        assert after["spec"]["renewTime"] > before["spec"]["renewTime"]
+
+
+async def test_pod_becomes_ready() -> None:
+    async with world() as w:
+        await w.pod("web", {"containers": [BUSYBOX]})
+        await w.clock.advance(1)
+        pod = await w.get("web")
+        status = pod["status"]
+        assert status["phase"] == "Running"
+        assert meta.has_condition(pod, "Ready")
+        assert status["podIP"].startswith("10.244.0.")
+        assert status["containerStatuses"][0]["state"]["running"]
+        assert status["containerStatuses"][0]["started"] is True
+        assert [c["type"] for c in status["conditions"]][:2] == ["PodReadyToStartContainers", "Initialized"]
+        assert ("Started", "Container started") in await w.events()
+
+
+async def test_deleted_pod_is_gone() -> None:
+    async with world() as w:
+        await w.pod("web", {"containers": [BUSYBOX]})
+        await w.clock.advance(1)
+        await w.client.delete(PODS, "web", "default")
+        await w.clock.advance(1)
+        assert (await w.client.list(PODS, "default"))["items"] == []
+        assert ("Killing", "Stopping container main") in await w.events()
+
+
+async def test_crash_loop_backs_off() -> None:
+    async with world() as w:
+        notes = {"pinnace.dev/exit-code": "3"}
+        await w.pod("bad", {"containers": [BUSYBOX]}, annotations=notes)
+        await w.clock.advance(1)
+        pod = await w.get("bad")
+        status = pod["status"]["containerStatuses"][0]
+        identity = f"bad_default({meta.uid(pod)})"
+        assert status["state"]["waiting"] == {
+            "reason": "CrashLoopBackOff",
+            "message": f"back-off 10s restarting failed container=main pod={identity}",
+        }
+        assert status["lastState"]["terminated"]["exitCode"] == 3
+        assert status["restartCount"] == 1
+        await w.clock.advance(10)
+        status = (await w.get("bad"))["status"]["containerStatuses"][0]
+        assert status["restartCount"] == 2
+        assert "back-off 20s" in status["state"]["waiting"]["message"]
+        text = f"Back-off restarting failed container main in pod {identity}"
+        assert ("BackOff", text) in await w.events()
+
+
+async def test_job_like_pod_succeeds_and_fails() -> None:
+    async with world() as w:
+        spec = {"containers": [BUSYBOX], "restartPolicy": "Never"}
+        await w.pod("good", spec, annotations={"pinnace.dev/run-for": "5s"})
+        await w.pod("bad", spec, annotations={"pinnace.dev/exit-code": "1"})
+        await w.clock.advance(3)
+        assert (await w.get("good"))["status"]["phase"] == "Running"
+        await w.clock.advance(3)
+        good, bad = await w.get("good"), await w.get("bad")
+        assert good["status"]["phase"] == "Succeeded"
+        ready = meta.condition(good, "Ready")
+        assert ready is not None and ready["reason"] == "PodCompleted"
+        assert bad["status"]["phase"] == "Failed"
+        assert bad["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] == "Error"
+
+
+async def test_init_containers_run_in_order() -> None:
+    async with world() as w:
+        inits = [{"name": "first", "image": "busybox"}, {"name": "second", "image": "busybox"}]
+        notes = {"pinnace.dev/run-for.first": "2s", "pinnace.dev/run-for.second": "2s"}
+        await w.pod("web", {"initContainers": inits, "containers": [BUSYBOX]}, annotations=notes)
+        await w.clock.advance(1)
+        pod = await w.get("web")
+        initialized = meta.condition(pod, "Initialized")
+        assert initialized is not None
+        assert initialized["message"] == "containers with incomplete status: [first second]"
+        assert pod["status"]["phase"] == "Pending"
+        assert pod["status"]["containerStatuses"][0]["state"]["waiting"] == {"reason": "PodInitializing"}
+        await w.clock.advance(2)
+        pod = await w.get("web")
+        assert pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["reason"] == "Completed"
+        await w.clock.advance(2)
+        assert (await w.get("web"))["status"]["phase"] == "Running"
+
+
+async def test_many_pods_on_many_nodes() -> None:
+    async with world(50) as w:
+        await asyncio.gather(
+            *(w.pod(f"p-{n}", {"containers": [BUSYBOX], "nodeName": f"sim-{n % 50}"}) for n in range(200))
+        )
+        await w.clock.advance(1)
+        pods = (await w.client.list(PODS, "default"))["items"]
+        assert all(meta.has_condition(pod, "Ready") for pod in pods)
+        addresses = {(pod["spec"]["nodeName"], pod["status"]["podIP"]) for pod in pods}
+        assert len(addresses) == 200
