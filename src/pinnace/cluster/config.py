@@ -13,7 +13,12 @@ RUNTIMES = ("auto", "containerd", "simulated")
 DEFAULT_PORT = 6443
 POD_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
+KUBERNETES_SERVICE_IP = "10.96.0.1"
 CLUSTER_DNS = "10.96.0.10"
+#: Where Pods reach what runs beside them on a real node (API server, DNS): an address of a dummy interface, so that
+#: nothing outside the machine can.
+HOST_ADDRESS = "10.97.0.1"
+CONTEXT = "pinnace"
 CLUSTER_DOMAIN = "cluster.local"
 
 

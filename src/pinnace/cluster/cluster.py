@@ -1,0 +1,184 @@
+"""One cluster: which parts it has, in which order they start, and how they are stopped again.
+
+Parts start from the API server outwards and stop the other way round; a part that cannot start stops everything. What
+is heavy to import is imported when its part starts, after the API server already answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+import pinnace
+from pinnace.api import meta
+from pinnace.api.resources import NODES
+from pinnace.apiserver.request import User
+from pinnace.client.client import Client
+from pinnace.client.informer import Informers
+from pinnace.cluster import config, kubeconfig
+from pinnace.cluster.config import ClusterConfig
+from pinnace.cluster.controlplane import ControlPlane
+from pinnace.cluster.datadir import DataDir
+from pinnace.cluster.errors import ClusterError, Exit
+from pinnace.core.clock import Clock, RealClock, timeout
+from pinnace.core.supervisor import Part
+
+AUTHENTICATED = "system:authenticated"
+
+
+class Cluster:
+    """A cluster on a data directory that the caller holds."""
+
+    def __init__(
+        self, chosen: ClusterConfig, directory: DataDir, report: Callable[[str], None], clock: Clock | None = None
+    ) -> None:
+        self.config = chosen
+        self.clock: Clock = clock or RealClock()
+        self._directory = directory
+        self._report = report
+        self._plane = ControlPlane(chosen, self.clock)
+        self._started: list[Part] = []
+        self._informers: Informers | None = None
+        self._began = time.monotonic()
+        self._runtime = "none"
+        self._waiting_for = "the API server"
+
+    # -- start
+
+    async def start(self, limit: float) -> None:
+        """Return once ``/readyz`` answers 200 and, with the node part, a node is Ready. Raises ClusterError, with
+        everything stopped again."""
+        try:
+            async with timeout(self.clock, limit):
+                await self._start()
+        except TimeoutError as error:
+            await self.stop()
+            raise ClusterError(
+                Exit.TIMED_OUT, f"not ready after {limit:g} s; waited for {self._waiting_for}"
+            ) from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        await self._start_part(self._plane)
+        self._publish()
+        for name, build in (
+            ("controllers", self._controllers),
+            ("scheduler", self._scheduler),
+            ("network", self._network),
+            ("node", self._node),
+        ):
+            if name in self.config.parts:
+                self._waiting_for = name
+                for part in await build():
+                    await self._start_part(part)
+        if "node" in self.config.parts:
+            self._waiting_for = "a node to be Ready"
+            await self._wait_node_ready()
+
+    async def _start_part(self, part: Part) -> None:
+        self._waiting_for = part.name
+        self._started.append(part)
+        began = time.monotonic()
+        await part.start()
+        self._report(f"  {part.name:<12} started in {time.monotonic() - began:.2f} s")
+
+    def _publish(self) -> None:
+        """Write the kubeconfig and tell other commands where the cluster is."""
+        pki = self._plane.pki
+        kubeconfig.write_kubeconfig(
+            self.config.kubeconfig,
+            context=config.CONTEXT,
+            server=self._plane.url,
+            ca=pki.certificate("ca").read_bytes(),
+            certificate=pki.certificate("admin").read_bytes(),
+            key=pki.key("admin").read_bytes(),
+        )
+        self._announce()
+
+    def _announce(self) -> None:
+        self._directory.announce(
+            {
+                "pid": os.getpid(),
+                "server": self._plane.url,
+                "startedAt": self.clock.now(),
+                "version": pinnace.__version__,
+                "kubernetesVersion": pinnace.KUBERNETES_VERSION,
+                "parts": list(self.config.parts),
+                "runtime": self._runtime,
+                "kubeconfig": str(self.config.kubeconfig),
+                "context": config.CONTEXT,
+            }
+        )
+
+    def client(self, name: str, *groups: str) -> Client:
+        """A client in this process with that identity."""
+        assert self._plane.server is not None
+        return Client(self._plane.server.transport(User(name, groups=(*groups, AUTHENTICATED))))
+
+    # -- parts
+
+    async def _controllers(self) -> list[Part]:
+        from pinnace.controllers.manager import Controllers
+
+        root_ca = self._plane.pki.certificate("ca").read_text()
+        client = self.client("system:kube-controller-manager", "system:masters")
+        return [Controllers(client, self.clock, root_ca=root_ca)]
+
+    async def _scheduler(self) -> list[Part]:
+        from pinnace.scheduler.scheduler import Scheduler
+
+        client = self.client("system:kube-scheduler")
+        self._informers = Informers(client, self.clock)
+        return [Scheduler(client, self._informers, self.clock)]
+
+    async def _network(self) -> list[Part]:
+        return []
+
+    async def _node(self) -> list[Part]:
+        return []
+
+    async def _wait_node_ready(self) -> None:
+        client = self.client("system:admin", "system:masters")
+        ready = asyncio.Event()
+
+        def look(_: object, node: object) -> None:
+            if isinstance(node, dict) and meta.has_condition(node, "Ready"):
+                ready.set()
+
+        informers = Informers(client, self.clock)
+        try:
+            informers.of(NODES).add_handler(look)
+            await ready.wait()
+        finally:
+            await informers.stop()
+
+    # -- and then
+
+    def summary(self) -> str:
+        """What a person wants to know once it is ready."""
+        return (
+            f"Ready in {time.monotonic() - self._began:.2f} s: {self._plane.url}, "
+            f"context '{config.CONTEXT}' in {self.config.kubeconfig}\n"
+            f"Try: kubectl get nodes"
+        )
+
+    async def stop(self) -> None:
+        """Stop every part, the last one started first. Idempotent."""
+        problems: list[str] = []
+        while self._started:
+            part = self._started.pop()
+            await self._stop_one(part.name, part.stop, problems)
+            if part.name == "scheduler" and self._informers is not None:
+                await self._stop_one("informers", self._informers.stop, problems)
+        if problems:
+            self._report("stopped, but " + "; ".join(problems))
+
+    async def _stop_one(self, name: str, stop: Callable[[], Awaitable[None]], problems: list[str]) -> None:
+        try:
+            await stop()
+        except Exception as error:  # noqa: BLE001 - the other parts have to be stopped all the same
+            problems.append(f"{name} did not stop cleanly: {type(error).__name__}: {error}")

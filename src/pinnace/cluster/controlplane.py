@@ -1,0 +1,121 @@
+"""The control plane's API server, wired: certificates, store, authentication, admission, bootstrap objects."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+
+from pinnace.api import builtin
+from pinnace.apiserver.auth import stack
+from pinnace.apiserver.bootstrap import objects, reconcile
+from pinnace.apiserver.server import ApiServer, stamp
+from pinnace.cluster import config, pki
+from pinnace.cluster.config import ClusterConfig
+from pinnace.cluster.errors import ClusterError, Exit
+from pinnace.core.clock import Clock
+from pinnace.store.open import open_store
+from pinnace.store.protocol import Store, StoreError
+
+
+class ControlPlane:
+    """The API server and what it stands on (a ``core.supervisor.Part``)."""
+
+    name = "apiserver"
+
+    def __init__(self, chosen: ClusterConfig, clock: Clock, *, nodes: Sequence[pki.Leaf] = ()) -> None:
+        self._config = chosen
+        self._clock = clock
+        self._nodes = nodes
+        self._store: Store | None = None
+        self._auth: stack.Auth | None = None
+        self.pki = pki.Pki(chosen.data_dir / "pki", now=clock.now())
+        self.server: ApiServer | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the API server listens, once it is started."""
+        assert self.server is not None
+        return self.server.addresses[0]
+
+    @property
+    def url(self) -> str:
+        host, port = self.address
+        if host in ("0.0.0.0", "::"):
+            host = "127.0.0.1"
+        return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+    async def start(self) -> None:
+        """Raises ClusterError."""
+        self.pki.ensure(pki.api_server_names(self._config.host, (config.HOST_ADDRESS,)), self._nodes)
+        await self._open_store()
+        assert self._store is not None
+        self._auth = stack.open_auth(self._store, self._clock, self.pki.key("sa"))
+        registry = builtin.registry()
+        self.server = ApiServer(
+            self._store,
+            registry,
+            self._clock,
+            tls=self._tls(),
+            listen=[(self._config.host, self._config.port)],
+            authenticator=self._auth.authenticator,
+            impersonator=self._auth.impersonator,
+            authorizer=self._auth.authorizer,
+        )
+        self.server.post_start.append(("bootstrap", self._bootstrap))
+        try:
+            await self.server.start()
+        except PermissionError as error:
+            raise ClusterError(
+                Exit.NOT_PERMITTED, f"not permitted to listen on {self._listen}; ports below 1024 need root"
+            ) from error
+        except OSError as error:
+            raise ClusterError(
+                Exit.PORT_TAKEN,
+                f"cannot listen on {self._listen}: {error.strerror or error}; choose another with --listen, "
+                "port 0 picks a free one",
+            ) from error
+
+    @property
+    def _listen(self) -> str:
+        return f"{self._config.host}:{self._config.port}"
+
+    async def _open_store(self) -> None:
+        if not self._config.store:
+            (self._config.data_dir / "store").mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._store = await open_store(self._config.store_url, stamp=stamp, clock=self._clock)
+        except StoreError as error:
+            raise ClusterError(Exit.DATA_DAMAGED, str(error)) from error
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.pki.certificate("apiserver"), self.pki.key("apiserver"))
+        context.load_verify_locations(self.pki.certificate("ca"))
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    async def _bootstrap(self) -> None:
+        assert self._store is not None
+        host, port = self.address
+        reached = config.HOST_ADDRESS if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host
+        authority = self.pki.certificate("ca").read_text()
+        front_proxy = self.pki.certificate("front-proxy-ca").read_text()
+        await reconcile.bootstrap(
+            self._store,
+            self._clock,
+            endpoint=objects.Endpoint(config.KUBERNETES_SERVICE_IP, reached, port),
+            client_authority=objects.client_authority(authority, front_proxy),
+        )
+
+    async def stop(self) -> None:
+        if self.server is not None:
+            await self.server.stop()
+            self.server = None
+        if self._auth is not None:
+            self._auth.close()
+            self._auth = None
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
