@@ -172,6 +172,15 @@ async def test_a_transaction_may_write_a_key_once(store: Store) -> None:
     assert store.revision == 0
 
 
+@pytest.mark.parametrize("key", ["/a\ud800", "/a\0b"])
+async def test_a_key_must_be_text(store: Store, key: str) -> None:
+    good = asyncio.create_task(put(store, "/a"))
+    with pytest.raises(ValueError, match=r"surrogates|NUL"):
+        await put(store, key)
+    assert (await good).succeeded
+    assert (await put(store, "/é/𝄞")).revision == 2
+
+
 async def test_of_concurrent_creations_of_one_key_exactly_one_wins(store: Store) -> None:
     answers = await asyncio.gather(*[store.commit(Txn([Compare("/a", 0)], [Put("/a", b"%d" % i)])) for i in range(300)])
     assert sum(answer.succeeded for answer in answers) == 1

@@ -80,13 +80,11 @@ class GroupCommit:
         self._idle.set()
 
     async def commit(self, txn: Txn) -> Committed:
-        """As ``Store.commit``. Raises ValueError for a transaction that writes a key twice or too many keys. A caller
-        cancelled while waiting does not know whether it was committed."""
+        """As ``Store.commit``. Raises ValueError for a transaction that no store takes: it writes a key twice, too many
+        keys, or one that is no text. A caller cancelled while waiting does not know whether it was committed."""
         if self._refusal is not None:
             raise StoreError(self._refusal)
-        writes = txn.writes
-        if len(writes) > 1 and (len(writes) > TXN_WRITES or len({write.key for write in writes}) < len(writes)):
-            raise ValueError(f"a transaction may write each key once and at most {TXN_WRITES} keys")
+        _check(txn)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Committed] = loop.create_future()
         self._queue.append((txn, future))
@@ -177,6 +175,17 @@ class GroupCommit:
             while self._queue:
                 _fail(self._queue.popleft()[1], StoreError(self._refusal))
         self._flush()
+
+
+def _check(txn: Txn) -> None:
+    writes = txn.writes
+    if len(writes) > 1 and (len(writes) > TXN_WRITES or len({write.key for write in writes}) < len(writes)):
+        raise ValueError(f"a transaction may write each key once and at most {TXN_WRITES} keys")
+    for write in writes:
+        if not write.key.isascii():
+            write.key.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
+        if "\0" in write.key:
+            raise ValueError(f"key {write.key!r} holds a NUL character")
 
 
 def _answer(batch: _Batch) -> None:

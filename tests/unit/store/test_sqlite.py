@@ -163,6 +163,14 @@ async def test_a_compaction_the_disk_refuses_can_be_tried_again(
         await store.compact(200)
 
 
+async def test_rows_of_any_key_leave_the_file(store: LocalStore, tmp_path: Path) -> None:
+    for key in ("/é𝄞日", "/quote'\"\\", "/%_*"):
+        for _ in range(3):
+            await store.commit(Txn((), [Put(key, b"")]))
+    await store.compact(9)
+    assert rows(tmp_path / "store.db") == 3
+
+
 async def test_another_tool_may_read_the_file_meanwhile(store: LocalStore, tmp_path: Path) -> None:
     await fill(store, 10)
     assert rows(tmp_path / "store.db") == 10

@@ -127,7 +127,7 @@ class SqliteJournal:
         def job() -> None:
             try:
                 result = work()
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - the caller waits in another thread and must be told
                 self._report(deliver, None, StoreError(f"cannot write {self._path}: {error}"))
             else:
                 self._report(deliver, result, None)
@@ -162,13 +162,13 @@ class SqliteJournal:
                     chunk = rows[start : start + ROWS * 5]
                     self._connection.execute(_insert(len(chunk) // 5), chunk)
                 self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - the callers wait in another thread and must be told
             self._report(done, self._failure(error, rows[0]))
             return
         self._report(self._landed, revision, done)
         self._checkpointer.wrote(size)
 
-    def _failure(self, error: sqlite3.Error, first: int) -> StoreError:
+    def _failure(self, error: Exception, first: int) -> StoreError:
         """What became of a batch that failed, whose first row would be ``first``."""
         message = f"cannot write {self._path}: {error}"
         try:
