@@ -191,6 +191,15 @@ def test_pod_level_resources_given_in_part() -> None:
     }
 
 
+def test_pod_status() -> None:
+    given = {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [{"type": "Ready", "status": "True"}]}
+    assert default("v1", "Pod", {"spec": {}, "status": given})["status"] == {
+        "podIP": "10.0.0.2",
+        "podIPs": [{"ip": "10.0.0.2"}],
+        "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": None}],
+    }
+
+
 def test_workloads() -> None:
     assert spec("apps/v1", "Deployment", {"template": TEMPLATE}) == {
         "replicas": 1,

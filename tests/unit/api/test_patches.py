@@ -254,3 +254,50 @@ def test_merging_keeps_every_element_once_and_the_patch_in_its_order(held: list[
     assert [n for n in names if n not in given_] == [n for n in held if n not in given_]
     again = strategic.apply(merged, patch, "Pod", lambda definition: SCHEMA.get(definition, {}))
     assert again == merged
+
+
+def test_the_real_schema_knows_the_merge_keys() -> None:
+    deployment: dict[str, Any] = {
+        "spec": {
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "template": {
+                "spec": {
+                    "containers": [
+                        {"name": "web", "image": "nginx:1", "ports": [{"containerPort": 80, "protocol": "TCP"}]},
+                        {"name": "side", "image": "busybox"},
+                    ],
+                    "volumes": [{"name": "v", "emptyDir": {}}],
+                    "tolerations": [{"key": "a"}],
+                }
+            },
+        }
+    }
+    patch = {
+        "spec": {
+            "strategy": {"$retainKeys": ["type"], "type": "Recreate"},
+            "template": {
+                "spec": {
+                    "$setElementOrder/containers": [{"name": "web"}],
+                    "containers": [
+                        {"name": "web", "image": "nginx:2", "ports": [{"containerPort": 80, "name": "http"}]},
+                    ],
+                    "volumes": [{"$retainKeys": ["name", "hostPath"], "name": "v", "hostPath": {"path": "/"}}],
+                    "tolerations": [{"key": "b"}],
+                }
+            },
+        }
+    }
+    spec = strategic.apply(deployment, patch, "io.k8s.api.apps.v1.Deployment")["spec"]
+    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["template"]["spec"] == {
+        "containers": [
+            {
+                "name": "web",
+                "image": "nginx:2",
+                "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}],
+            },
+            {"name": "side", "image": "busybox"},
+        ],
+        "volumes": [{"name": "v", "hostPath": {"path": "/"}}],
+        "tolerations": [{"key": "b"}],
+    }

@@ -113,12 +113,26 @@ def pod(obj: Object) -> None:
     fill(spec, enableServiceLinks=True)
     status = given(obj, "status")
     if status is not None:
-        for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-            for one in items(status, name):
-                resource_lists(one, "allocatedResources")
-                held = given(one, "resources")
-                if held is not None:
-                    resource_lists(held, "limits", "requests")
+        _status(status)
+
+
+def _status(status: Object) -> None:
+    """What upstream's conversions and encoding add: ``podIPs`` follows ``podIP``, conditions have their times."""
+    address = status.get("podIP")
+    first = next((one.get("ip") for one in items(status, "podIPs")), None)
+    if address and address != first:
+        status["podIPs"] = [{"ip": address}]
+    elif first and not address:
+        status["podIP"] = first
+    for condition in items(status, "conditions"):
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
+    for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for one in items(status, name):
+            resource_lists(one, "allocatedResources")
+            held = given(one, "resources")
+            if held is not None:
+                resource_lists(held, "limits", "requests")
 
 
 def _requests_from_limits(one: Object) -> None:
