@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from pinnace.api import errors
-from pinnace.api.errors import ApiError
 from pinnace.apiserver import paths
+from pinnace.apiserver.auth.authenticate import anonymous
+from pinnace.apiserver.auth.authorize import refused
 from pinnace.apiserver.request import (
-    ANONYMOUS,
     Attributes,
     Authenticator,
     Authorizer,
@@ -88,13 +88,10 @@ class Pipeline:
     def _authenticate(self, request: Request) -> User:
         if self._authenticator is None:
             return User("system:admin", groups=("system:masters", "system:authenticated"))
-        headers, peer = request.headers, request.peer
-        if "authorization" in headers:
-            return self._authenticator.authenticate(request.certificate, headers) or ANONYMOUS
-        known: User | None = peer.get("user")
-        if known is None:  # a connection's certificate stays the same
-            known = peer["user"] = self._authenticator.authenticate(request.certificate, headers) or ANONYMOUS
-        return known
+        user = self._authenticator.authenticate(request.certificate, request.headers) or anonymous(request.path)
+        if user is None:
+            raise errors.unauthorized()
+        return user
 
     def _admit(self, request: Request) -> Result:
         info = request.info
@@ -151,7 +148,7 @@ class Pipeline:
                 self._decisions.clear()
             decision = self._decisions[key] = authorizer.authorize(attributes_of(user, info))
         if not decision[0]:
-            raise refusal(user, info, decision[1])
+            raise refused(attributes_of(user, info), decision[1])
 
 
 def attributes_of(user: User, info: RequestInfo) -> Attributes:
@@ -168,18 +165,3 @@ def attributes_of(user: User, info: RequestInfo) -> Attributes:
         info.namespace,
         info.name,
     )
-
-
-def refusal(user: User, info: RequestInfo, why: str) -> ApiError:
-    """403 in upstream's words."""
-    who = errors.go_quote(user.name)
-    if not info.is_resource:
-        text = f"User {who} cannot {info.verb} path {errors.go_quote(info.path)}"
-        return errors.forbidden("", "", "", text + (f": {why}" if why else ""))
-    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-    text = f'User {who} cannot {info.verb} resource "{resource}" in API group "{info.group}"'
-    if (info.namespace and info.resource != "namespaces") or info.namespace:
-        text += f' in the namespace "{info.namespace}"'
-    else:
-        text += " at the cluster scope"
-    return errors.forbidden(info.group, info.resource, info.name, text + (f": {why}" if why else ""))

@@ -10,6 +10,9 @@ from typing import Any
 
 import pinnace
 from pinnace.api.registry import Registry
+from pinnace.apiserver import wiring
+from pinnace.apiserver.auth.stack import Auth
+from pinnace.apiserver.discovery import Discovery
 from pinnace.apiserver.health import Health
 from pinnace.apiserver.http.server import HttpServer
 from pinnace.apiserver.inprocess import InProcess
@@ -48,7 +51,10 @@ class ApiServer:
         impersonator: Impersonator | None = None,
         authorizer: Authorizer | None = None,
         admission: Admission | None = None,
+        auth: Auth | None = None,
     ) -> None:
+        """``auth`` gives the authenticator, impersonator and authorizer that are not given, and answers reviews and
+        requests for tokens. Without any of them everybody may do everything: for tests."""
         self.store = store
         self.registry = registry
         self.clock = clock
@@ -59,10 +65,11 @@ class ApiServer:
         self.pipeline = Pipeline(
             self.router,
             self.others,
-            authenticator=authenticator,
-            impersonator=impersonator,
-            authorizer=authorizer,
+            authenticator=authenticator or (auth.authenticator if auth else None),
+            impersonator=impersonator or (auth.impersonator if auth else None),
+            authorizer=authorizer or (auth.authorizer if auth else None),
         )
+        wiring.register(self.router, auth)
         #: Run in order after the listeners are up, before ``/readyz`` is ok.
         self.post_start: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         #: (host, port) of each listener, once started.
@@ -104,6 +111,7 @@ class Others:
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
+        self.discovery = Discovery(server.registry)
         #: ``handler(request)`` by the first part of the path (``metrics``, ``openid``, ``.well-known``).
         self.roots: dict[str, Callable[[Request], Result]] = {"version": self._version}
 
@@ -114,8 +122,25 @@ class Others:
         if found is not None:
             return found
         root = request.path.strip("/").partition("/")[0]
+        if root in ("api", "apis"):
+            return self.discovery.answer(request) or not_found()
+        if not root:
+            return render.plain(request, 200, {"paths": self._paths()})
         handler = self.roots.get(root)
         return handler(request) if handler is not None else not_found()
+
+    def _paths(self) -> list[str]:
+        registry = self._server.registry
+        found = {"/api", "/apis", "/healthz", "/livez", "/readyz", *(f"/{root}" for root in self.roots)}
+        for row in registry:
+            if row.group:
+                found.add(f"/apis/{row.group}")
+                found.add(f"/apis/{row.api_version}")
+            else:
+                found.add(f"/api/{row.version}")
+        for root, checks in (("livez", self._server.health.live), ("readyz", self._server.health.ready)):
+            found.update(f"/{root}/{name}" for name in checks)
+        return sorted(found)
 
     def _known(self, request: Request) -> bool:
         root = request.path.strip("/").partition("/")[0]

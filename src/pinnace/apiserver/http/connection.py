@@ -36,6 +36,8 @@ BODY_BYTES = 3 * 1024 * 1024
 PIPELINED = 16
 #: Bodies are handed to the transport in pieces of this size.
 SLICE = 256 * 1024
+#: A transport that holds more than this makes its writer wait.
+HIGH_WATER = 1024 * 1024
 #: Bytes that wait for a watcher that does not read.
 WATCH_BUFFER = 16 * 1024 * 1024
 #: Bytes that wait for a taken-over connection's handler before reading stops.
@@ -76,6 +78,7 @@ class Connection(asyncio.Protocol):
         if not self._server.admit(self):
             self._transport.abort()
             return
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = tls.getpeercert(binary_form=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from pinnace.api import errors, meta
+from pinnace.api import errors, meta, schema
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import GVK, Object, split_api_version
@@ -18,6 +19,12 @@ YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 #: Most nodes that YAML aliases may blow a document up to.
 YAML_NODES = 200_000
 YAML_DEPTH = 100
+_DEFINITIONS = {
+    ("", "Binding"): "io.k8s.api.core.v1.Binding",
+    ("autoscaling", "Scale"): "io.k8s.api.autoscaling.v1.Scale",
+    ("policy", "Eviction"): "io.k8s.api.policy.v1.Eviction",
+    ("authentication.k8s.io", "TokenRequest"): "io.k8s.api.authentication.v1.TokenRequest",
+}
 
 
 def media_type(request: Request) -> str:
@@ -154,11 +161,38 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     fields it does not know are dropped, and told of as ``fieldValidation`` asks."""
     gvk = expected or row.gvk
     data = parse(request, gvk.kind)
-    return checked(request, data, gvk)
+    validation = field_validation(request)
+    duplicates: list[str] = []
+    if validation == schema.STRICT and not request.shared and media_type(request) in ("", JSON):
+        duplicates = schema.duplicate_fields(request.body)
+    definition = row.definition if expected is None else schema_name(expected)
+    return checked(request, data, gvk, definition, validation, duplicates)
 
 
-def checked(request: Request, data: Any, gvk: GVK) -> Object:
-    """``data`` as an object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types."""
+def schema_name(gvk: GVK) -> str:
+    """The definition of a built-in kind that no row stands for (Scale, Binding, Eviction, ...)."""
+    return _DEFINITIONS.get((gvk.group, gvk.kind), "")
+
+
+def field_validation(request: Request) -> str:
+    """``Strict``, ``Warn`` (the default) or ``Ignore``. Raises ApiError 422 for anything else."""
+    asked = request.query.get("fieldValidation", "") or schema.WARN
+    if asked not in (schema.STRICT, schema.WARN, schema.IGNORE):
+        problem = errors.not_supported("fieldValidation", asked, ("Ignore", "Strict", "Warn"))
+        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions"}.get(request.method, "PatchOptions")
+        raise errors.invalid("meta.k8s.io", kind, "", [problem])
+    return asked
+
+
+def checked(
+    request: Request,
+    data: Any,
+    gvk: GVK,
+    definition: str,
+    validation: str = schema.IGNORE,
+    duplicates: Sequence[str] = (),
+) -> Object:
+    """``data`` as a new object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types."""
     if not isinstance(data, dict):
         raw = request.body if isinstance(request.body, bytes) else orjson.dumps(data)
         what = "null" if data is None else type(data).__name__
@@ -186,7 +220,12 @@ def checked(request: Request, data: Any, gvk: GVK) -> Object:
         )
     whole = {"kind": kind, "apiVersion": api_version, "metadata": metadata, **data}
     whole["kind"], whole["apiVersion"], whole["metadata"] = kind, api_version, metadata
-    return whole
+    if not definition:
+        return whole
+    obj, warnings = schema.decode_object(gvk, definition, whole, validation, duplicates)
+    obj.setdefault("metadata", {})
+    request.warnings += warnings
+    return obj
 
 
 def go_type(value: Any) -> str:

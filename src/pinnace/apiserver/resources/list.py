@@ -162,13 +162,9 @@ def list_objects(backend: Backend, request: Request, row: Resource) -> Response 
     if not request.shared and chosen.everything and negotiation.of(request).plain:
         items, metadata = _take(backend, chosen, page)
         if len(items) <= AT_ONCE and codec.is_stored_form(row):
-            return Response(200, [_joined(row, metadata, [item.value for item in items])])
+            return Response(200, [_opening(row, metadata), b",".join([item.value for item in items]), b"]}\n"])
         return _slices(row, metadata, items)
     return _selected(backend, request, row, chosen, page)
-
-
-def _joined(row: Resource, metadata: Object, values: list[bytes]) -> bytes:
-    return b"".join((_opening(row, metadata), b",".join(values), b"]}\n"))
 
 
 def _opening(row: Resource, metadata: Object) -> bytes:

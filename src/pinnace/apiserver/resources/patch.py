@@ -27,10 +27,11 @@ async def patch(backend: Backend, request: Request, row: Resource) -> Response:
     kind, data = parse(request, row)
     insisted = isinstance(data, dict) and bool((data.get("metadata") or {}).get("resourceVersion"))
     name = request.info.name
+    validation = body.field_validation(request)
 
     def compute(old: Object) -> Object:
         new = apply(kind, data, old, row.definition)
-        new = body.checked(request, new, row.gvk)
+        new = body.checked(request, new, row.gvk, row.definition, validation)
         update.check_name(new, name)
         if new["metadata"].get("namespace", "") != meta.namespace(old):
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")

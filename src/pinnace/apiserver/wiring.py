@@ -1,0 +1,20 @@
+"""Which handler serves which subresource or resource that the common verbs do not."""
+
+from __future__ import annotations
+
+from pinnace.apiserver.auth.stack import Auth
+from pinnace.apiserver.resources import binding, eviction, questions, scale
+from pinnace.apiserver.resources.router import Router
+
+
+def register(router: Router, auth: Auth | None) -> None:
+    for group, plural in scale.SCALED:
+        router.register(group, plural, "scale", {"get": scale.get, "update": scale.put, "patch": scale.patch_scale})
+    router.register("", "pods", "binding", {"create": binding.bind})
+    router.register("", "bindings", "", {"create": binding.bind_by_body})
+    router.register("", "pods", "eviction", {"create": eviction.evict})
+    router.register("", "componentstatuses", "", {"get": questions.get_component, "list": questions.list_components})
+    if auth is not None:
+        router.register("", "serviceaccounts", "token", {"create": questions.token(auth.token_requests)})
+        for (group, plural), ask in auth.reviews.handlers.items():
+            router.register(group, plural, "", {"create": questions.review(ask)})
