@@ -55,7 +55,7 @@ class Router:
         if not subresource:
             if info.verb not in row.verbs:
                 raise unsupported(row, info.verb)
-            if info.namespace and not row.namespaced:
+            if info.namespace and not row.namespaced and (info.group, info.resource) != ("", "namespaces"):
                 raise errors.path_not_found()
             if row.namespaced and not info.namespace and info.verb not in ("list", "watch", "deletecollection"):
                 raise unsupported(row, info.verb)
