@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import orjson
 
+from pinnace.api.types import GVK
+
 GENERATED = Path(__file__).with_name("generated")
 
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
@@ -76,6 +78,22 @@ def known(definition: str) -> bool:
 def schema(definition: str) -> dict[str, Any]:
     """The JSON schema of ``definition``, decoded anew. Raises KeyError for an unknown one."""
     return cast(dict[str, Any], orjson.loads(_lines()[definition]))
+
+
+@cache
+def _kinds() -> dict[GVK, str]:
+    marker = b'"x-kubernetes-group-version-kind"'
+    return {
+        GVK(gvk["group"], gvk["version"], gvk["kind"]): name
+        for name, text in _lines().items()
+        if marker in text
+        for gvk in orjson.loads(text)["x-kubernetes-group-version-kind"]
+    }
+
+
+def of_kind(gvk: GVK) -> str:
+    """The definition of a kind, "" if there is none."""
+    return _kinds().get(gvk, "")
 
 
 @cache

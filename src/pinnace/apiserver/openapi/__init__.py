@@ -1,0 +1,162 @@
+"""``/openapi/v2`` and ``/openapi/v3``, from the registry and the schema tables.
+
+``OpenApi(registry).answer(request)`` is the whole of it: a Response, a coroutine of one while the document has yet to
+be made (in a thread: it takes tens of milliseconds), or None if there is no such path. What was made is kept
+compressed until the registry changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+import orjson
+
+import pinnace
+from pinnace.api.registry import Registry
+from pinnace.api.types import Object
+from pinnace.apiserver import discovery
+from pinnace.apiserver.openapi import documents, gnostic
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.response import JSON, Response, of_error
+
+_JSON_TYPES = ("application/json", "application/*", "*/*", "")
+#: Clients that name the document's hash may keep it: another document has another address.
+_IMMUTABLE = ("Cache-Control", "public, immutable")
+
+
+class _Document(NamedTuple):
+    content_type: str
+    etag: str
+    compressed: bytes
+
+
+class OpenApi:
+    """Answers for one registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._generation = -1
+        self._documents: dict[str, _Document] = {}
+        self._making: dict[str, asyncio.Task[_Document | None]] = {}
+
+    def answer(self, request: Request) -> Response | Coroutine[Any, Any, Response] | None:
+        """The answer to a GET."""
+        if self._generation != self._registry.generation:
+            self._documents.clear()
+            self._making.clear()
+            self._generation = self._registry.generation
+        path = request.path.rstrip("/")
+        accept = request.headers.get("accept", "")
+        if path == "/openapi/v3":
+            return Response(200, orjson.dumps(self.index()) + b"\n", headers=(("Vary", "Accept"),))
+        if path == "/openapi/v2":
+            protobuf = _wants_protobuf(accept)
+            if not protobuf and not _wants_json(accept):
+                return _not_acceptable(JSON, gnostic.CONTENT_TYPE)
+            key, content_type = ("v2.pb", gnostic.CONTENT_TYPE) if protobuf else ("v2", JSON)
+            make = documents.v2_protobuf if protobuf else documents.v2_json
+            return self._document(request, key, content_type, lambda: make(self._registry))
+        group_version = _group_version(path)
+        if group_version is None:
+            return None
+        if not _wants_json(accept):
+            return _not_acceptable(JSON)
+        return self._document(request, path, JSON, lambda: documents.v3(self._registry, *group_version))
+
+    def index(self) -> Object:
+        """``/openapi/v3``: where the document of each group version is."""
+        paths = {}
+        for group, versions in discovery.groups(self._registry).items():
+            for version in versions:
+                path = f"apis/{group}/{version}" if group else f"api/{version}"
+                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={self._hash(group, version)}"}
+        return {"paths": paths}
+
+    def _hash(self, group: str, version: str) -> str:
+        """Changes whenever the document does, and costs nothing to find: from what the document is made of."""
+        rows = discovery.groups(self._registry)[group][version]
+        made_of = [(row.plural, row.definition, sorted(row.verbs), sorted(row.subresources)) for row in rows]
+        seed: list[Any] = [pinnace.__version__, pinnace.KUBERNETES_VERSION, made_of]
+        if not all(row.definition for row in rows):
+            seed.append(self._registry.generation)
+        return hashlib.sha256(orjson.dumps(seed)).hexdigest().upper()
+
+    def _document(
+        self, request: Request, key: str, content_type: str, make: Callable[[], bytes | None]
+    ) -> Response | Coroutine[Any, Any, Response]:
+        document = self._documents.get(key)
+        if document is not None:
+            return _respond(request, document)
+        return self._made(request, key, content_type, make)
+
+    async def _made(self, request: Request, key: str, content_type: str, make: Callable[[], bytes | None]) -> Response:
+        """Make the document once, however many ask for it at the same time."""
+        making = self._making.get(key)
+        if making is None:
+            work = asyncio.to_thread(_made_document, content_type, make)
+            making = self._making[key] = asyncio.get_running_loop().create_task(work)
+            making.add_done_callback(lambda _: self._making.pop(key, None))
+        generation = self._generation
+        document = await asyncio.shield(making)
+        if document is None:
+            return Response(404, b"404 page not found\n", content_type="text/plain; charset=utf-8")
+        if generation == self._registry.generation:
+            self._documents[key] = document
+        return _respond(request, document)
+
+
+def _made_document(content_type: str, make: Callable[[], bytes | None]) -> _Document | None:
+    content = make()
+    if content is None:
+        return None
+    etag = f'"{hashlib.sha256(content).hexdigest().upper()}"'
+    return _Document(content_type, etag, gzip.compress(content, 6, mtime=0))
+
+
+def _respond(request: Request, document: _Document) -> Response:
+    headers: list[tuple[str, str]] = [("Etag", document.etag), ("Vary", "Accept-Encoding, Accept")]
+    if "hash=" in request.query_string:
+        headers.append(_IMMUTABLE)
+    if request.headers.get("if-none-match") == document.etag:
+        return Response(304, content_type=document.content_type, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers.append(("Content-Encoding", "gzip"))
+        return Response(200, document.compressed, content_type=document.content_type, headers=headers)
+    return Response(200, gzip.decompress(document.compressed), content_type=document.content_type, headers=headers)
+
+
+def _group_version(path: str) -> tuple[str, str] | None:
+    match path.split("/")[1:]:
+        case ["openapi", "v3", "api", version]:
+            return "", version
+        case ["openapi", "v3", "apis", group, version] if group:
+            return group, version
+    return None
+
+
+def _media_types(accept: str) -> list[str]:
+    return [clause.partition(";")[0].strip() for clause in accept.split(",")]
+
+
+def _wants_protobuf(accept: str) -> bool:
+    """Whether the protobuf form is named before JSON is."""
+    for media in _media_types(accept):
+        if media.startswith("application/com.github.proto-openapi.spec.v2") and media.endswith("+protobuf"):
+            return True
+        if media in _JSON_TYPES:
+            return False
+    return False
+
+
+def _wants_json(accept: str) -> bool:
+    return any(media in _JSON_TYPES for media in _media_types(accept))
+
+
+def _not_acceptable(*accepted: str) -> Response:
+    from pinnace.api import errors
+
+    return of_error(errors.not_acceptable(accepted))
