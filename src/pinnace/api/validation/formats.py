@@ -1,4 +1,4 @@
-"""Formats of names and values: each function tells in upstream's words what is wrong, in a tuple that is empty if valid.
+"""Formats of names and values: each function tells in upstream's words what is wrong, in a tuple (empty: valid).
 
 The answers are cached: a cluster asks about the same few label keys, names and ports over and over.
 """

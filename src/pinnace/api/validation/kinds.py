@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pinnace.api.errors import FieldError
 from pinnace.api.types import Object
 from pinnace.api.validation import formats as f
-from pinnace.api.validation import metadata
+from pinnace.api.validation import metadata, pods, storage
 
 #: ``(errors, new, old, subresource)``: adds to ``errors``.
 KindCheck = Callable[[list[FieldError], Object, Object | None, str], None]
@@ -62,4 +62,10 @@ NAMES: dict[tuple[str, str], metadata.NameCheck] = {
     ("certificates.k8s.io", "ClusterTrustBundle"): metadata.path_segment_name,
 }
 
-KINDS: dict[tuple[str, str], KindCheck] = {}
+KINDS: dict[tuple[str, str], KindCheck] = {
+    ("", "PersistentVolume"): storage.volume,
+    ("", "PersistentVolumeClaim"): storage.claim,
+    ("", "Pod"): pods.pod,
+    ("storage.k8s.io", "StorageClass"): storage.storage_class,
+    ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
+}

@@ -1,7 +1,5 @@
 """ObjectMeta of every kind, on create and on update; labels, annotations and label selectors wherever they stand."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 
