@@ -126,7 +126,8 @@ async def test_a_rolling_update_keeps_within_its_bounds(cluster: Cluster) -> Non
         waiting = [pod for pod in pods if meta.is_deleting(pod) or not meta.has_condition(pod, "Ready")]
         if not waiting:
             break
-        await cluster.make_ready(only=lambda pod, uid=meta.uid(waiting[0]): meta.uid(pod) == uid)
+        first = meta.uid(waiting[0])
+        await cluster.make_ready(only=lambda pod, first=first: meta.uid(pod) == first)
         await cluster.settle()
     assert sizes(await cluster.list(REPLICA_SETS)) == {"nginx:1": 0, "nginx:2": 4}
     web = await cluster.get(DEPLOYMENTS, "web")
