@@ -98,7 +98,17 @@ _READERS: dict[tuple[str, str], Callable[[Object], dict[str, str]]] = {
     ("certificates.k8s.io", "PodCertificateRequest"): _paths("spec.signerName", "spec.podName", "spec.nodeName"),
     ("resource.k8s.io", "ResourceSlice"): _paths("spec.nodeName", "spec.driver"),
 }
-_SUPPORTED = {kind: _COMMON | frozenset(read({})) for kind, read in _READERS.items()}
+_NO_NAMESPACE = {
+    ("", "Node"),
+    ("", "Namespace"),
+    ("certificates.k8s.io", "CertificateSigningRequest"),
+    ("certificates.k8s.io", "ClusterTrustBundle"),
+    ("resource.k8s.io", "ResourceSlice"),
+}
+_SUPPORTED = {
+    kind: frozenset(read({})) | (_COMMON - {"metadata.namespace"} if kind in _NO_NAMESPACE else _COMMON)
+    for kind, read in _READERS.items()
+}
 
 
 def selectable(gvk: GVK, obj: Object) -> dict[str, str]:

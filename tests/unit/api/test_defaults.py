@@ -283,6 +283,8 @@ def test_small_core_kinds() -> None:
     assert default("v1", "ConfigMap", {"data": {"a": "b"}}) == {"data": {"a": "b"}}
     node = default("v1", "Node", {"status": {"capacity": {"cpu": "4000m", "memory": "1048576Ki"}}})
     assert node["status"]["allocatable"] == {"cpu": "4", "memory": "1Gi"}
+    assert node["status"]["nodeInfo"]["kubeletVersion"] == ""
+    assert spec("v1", "Node", {"podCIDR": "10.0.0.0/24"})["podCIDRs"] == ["10.0.0.0/24"]
     limits = spec("v1", "LimitRange", {"limits": [{"type": "Container", "max": {"cpu": "1"}, "min": {"memory": "1"}}]})
     assert limits["limits"][0]["default"] == {"cpu": "1"}
     assert limits["limits"][0]["defaultRequest"] == {"cpu": "1", "memory": "1"}

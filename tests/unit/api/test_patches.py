@@ -231,7 +231,7 @@ def test_nulls_delete_and_do_not_arrive_in_new_objects() -> None:
             "map: map[image:x] does not contain declared merge key: name",
         ),
         ({"spec": {"strategy": {"$retainKeys": ["type"], "other": 1}}}, 400, strategic.BAD_RETAIN_KEYS),
-        ({"spec": {"$patch": "explode"}}, 500, "Unknown patch type 'explode' found in map"),
+        ({"spec": {"$patch": "explode"}}, 500, "unknown patch type: explode in map: map[$patch:explode]"),
         ({"metadata": {"$deleteFromPrimitiveList/finalizers": "x"}}, 400, strategic.BAD_PRIMITIVE_LIST),
         ({"spec": {"$setElementOrder/containers": 1}}, 400, strategic.BAD_ORDER_LIST),
     ],
@@ -254,6 +254,18 @@ def test_merging_keeps_every_element_once_and_the_patch_in_its_order(held: list[
     assert [n for n in names if n not in given_] == [n for n in held if n not in given_]
     again = strategic.apply(merged, patch, "Pod", lambda definition: SCHEMA.get(definition, {}))
     assert again == merged
+
+
+def test_patches_too_deep_to_be_meant_are_refused() -> None:
+    deep: Any = {}
+    for _ in range(5000):
+        deep = {"spec": deep}
+    with pytest.raises(ApiError, match="exceeded max depth"):
+        merge_patch.apply({}, deep)
+    with pytest.raises(ApiError, match="exceeded max depth"):
+        json_patch.apply({}, [{"op": "add", "path": "/a", "value": deep}])
+    with pytest.raises(ApiError, match="exceeded max depth"):
+        strategic.apply({}, deep, "")
 
 
 def test_the_real_schema_knows_the_merge_keys() -> None:

@@ -7,6 +7,19 @@ from pinnace.api.defaults.base import child, fill, fill_empty, given, items, res
 from pinnace.api.defaults.pod import pod_template
 from pinnace.api.types import Object
 
+_NODE_INFO = (
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
+)
+
 
 def namespace(obj: Object) -> None:
     name = meta.name(obj)
@@ -21,11 +34,25 @@ def secret(obj: Object) -> None:
 
 
 def node(obj: Object) -> None:
-    child(obj, "spec")
-    status = child(obj, "status")
+    spec, status = child(obj, "spec"), child(obj, "status")
+    address, addresses = spec.get("podCIDR"), spec.get("podCIDRs")
+    if address and (not isinstance(addresses, list) or address not in addresses[:1]):
+        spec["podCIDRs"] = [address]
+    elif isinstance(addresses, list) and addresses and not address:
+        spec["podCIDR"] = addresses[0]
+    fill(child(child(status, "daemonEndpoints"), "kubeletEndpoint"), Port=0)
+    fill(child(status, "nodeInfo"), **dict.fromkeys(_NODE_INFO, ""))
     resource_lists(status, "capacity", "allocatable")
     if status.get("allocatable") is None and given(status, "capacity") is not None:
         status["allocatable"] = dict(status["capacity"])
+
+
+def event(obj: Object) -> None:
+    """Upstream writes these even if they are unset."""
+    child(obj, "source")
+    fill(obj, reportingComponent="", reportingInstance="")
+    for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
+        obj.setdefault(name, None)
 
 
 def limit_range(obj: Object) -> None:
@@ -75,6 +102,7 @@ DEFAULTS = {
     ("", "Namespace"): namespace,
     ("", "Secret"): secret,
     ("", "Node"): node,
+    ("", "Event"): event,
     ("", "LimitRange"): limit_range,
     ("", "ResourceQuota"): resource_quota,
     ("", "ReplicationController"): replication_controller,

@@ -11,6 +11,7 @@ from typing import Any
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, bad_request, too_large
+from pinnace.api.patches.merge_patch import TOO_DEEP
 
 #: Upstream's limit (``maxJSONPatchOperations``).
 MAX_OPERATIONS = 10_000
@@ -29,12 +30,14 @@ def apply(doc: Any, operations: Any) -> Any:
     Raises ApiError: 400 for what is no JSON patch, 413 for too many operations, 422 where one does not apply.
     """
     checked = _check(operations)
-    result = meta.copy(doc)
     try:
+        result = meta.copy(doc)
         for operation in checked:
             result = _apply_one(result, operation)
     except _Failed:
         raise ApiError(422, "Invalid", _REJECTED, details={}) from None
+    except RecursionError:
+        raise bad_request(TOO_DEEP) from None
     return result
 
 

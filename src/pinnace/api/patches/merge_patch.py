@@ -7,6 +7,9 @@ from typing import Any
 from pinnace.api import meta
 from pinnace.api.errors import bad_request
 
+#: How a patch is refused that is nested deeper than any object of the API.
+TOO_DEEP = "error decoding patch: exceeded max depth"
+
 
 def apply(doc: Any, patch: Any) -> Any:
     """``doc`` with ``patch`` merged in. Raises ApiError 400 for a patch that is no JSON object."""
@@ -15,7 +18,10 @@ def apply(doc: Any, patch: Any) -> Any:
         raise bad_request(
             f"error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )
-    return merge(doc, patch)
+    try:
+        return merge(doc, patch)
+    except RecursionError:
+        raise bad_request(TOO_DEEP) from None
 
 
 def merge(doc: Any, patch: Any) -> Any:

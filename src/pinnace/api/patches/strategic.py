@@ -1,7 +1,7 @@
 """Strategic merge patch: a merge patch that knows from the schema which lists merge, and by which key.
 
 Semantics, order of list elements and error texts follow apimachinery ``pkg/util/strategicpatch``. Directives:
-``$patch: replace|delete|merge`` in an object or list element, ``$retainKeys``, ``$setElementOrder/<list>`` and
+``$patch: replace|delete`` in an object or list element, ``$retainKeys``, ``$setElementOrder/<list>`` and
 ``$deleteFromPrimitiveList/<list>``. Elements that only the server has keep their place relative to their neighbours;
 new ones come before server elements they have no order with.
 """
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pinnace.api import meta, schema
 from pinnace.api.errors import ApiError, bad_request
+from pinnace.api.patches.merge_patch import TOO_DEEP
 from pinnace.api.types import Object
 
 _DIRECTIVE = "$patch"
@@ -20,10 +21,9 @@ _RETAIN_KEYS = "$retainKeys"
 _ORDER = "$setElementOrder/"
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 
-BAD_PRIMITIVE_LIST = "Invalid patch format of primitive list"
-BAD_RETAIN_KEYS = "Invalid patch format of retainKeys"
-BAD_ORDER_LIST = "Invalid patch format of setElementOrder list"
-BAD_FORMAT = "strategic merge patch format is not supported"
+BAD_PRIMITIVE_LIST = "invalid patch format of primitive list"
+BAD_RETAIN_KEYS = "invalid patch format of retainKeys"
+BAD_ORDER_LIST = "invalid patch format of setElementOrder list"
 
 
 class Field(Protocol):
@@ -59,12 +59,22 @@ def apply(doc: Object, patch: Any, definition: str, fields: Fields = _schema_fie
     if not isinstance(patch, dict):
         kind = {list: "array", str: "string", bool: "bool"}.get(type(patch), "number")
         raise bad_request(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
-    merged: Object = _Merge(fields).objects(doc, patch, definition)
-    return merged
+    try:
+        return _Merge(fields).objects(doc, patch, definition)
+    except RecursionError:
+        raise bad_request(TOO_DEEP) from None
 
 
 def _server_error(message: str) -> ApiError:
     return ApiError(500, "", message)
+
+
+def _unknown_directive(item: Object) -> ApiError:
+    return _server_error(f"unknown patch type: {item[_DIRECTIVE]} in map: {_go_map(item)}")
+
+
+def _go_map(item: Object) -> str:
+    return "map[" + " ".join(f"{k}:{v}" for k, v in sorted(item.items())) + "]"
 
 
 class _Merge:
@@ -80,8 +90,7 @@ class _Merge:
                 return {k: strip(v) for k, v in patch.items() if k != _DIRECTIVE and v is not None}
             if directive == "delete":
                 return {}
-            if directive != "merge":
-                raise _server_error(f"Unknown patch type '{directive}' found in map")
+            raise _unknown_directive(patch)
         known = self._fields(definition) if definition else {}
         result = dict(original)
         if _RETAIN_KEYS in patch:
@@ -126,7 +135,7 @@ class _Merge:
             if not isinstance(held, list) and given is None:
                 continue
             merge_key = field.merge_key if field is not None else ""
-            if given is not None:
+            if given and order:
                 _check_order(given, order, merge_key)
             if not isinstance(held, list):
                 merged = strip(given)
@@ -165,10 +174,12 @@ class _Merge:
                 replace = True
             elif directive == "delete":
                 result = [held for held in result if held.get(key) != _key_of(item, key)]
-            elif directive in (None, "merge"):
+            elif directive is None:
                 changes.append(item)
+            elif directive == "merge":
+                raise _server_error("merging lists cannot yet be specified in the patch")
             else:
-                raise _server_error(f"Unknown patch type '{directive}' found in map")
+                raise _unknown_directive(item)
         if replace:
             return [strip(item) for item in changes]
         at = {held.get(key): i for i, held in reversed(list(enumerate(result)))}
@@ -184,8 +195,7 @@ class _Merge:
 
 def _key_of(item: Object, key: str) -> Any:
     if item.get(key) is None:
-        shown = " ".join(f"{k}:{v}" for k, v in sorted(item.items()))
-        raise _server_error(f"map: map[{shown}] does not contain declared merge key: {key}")
+        raise _server_error(f"map: {_go_map(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
@@ -194,8 +204,8 @@ def _retain_keys(result: Object, patch: Object) -> None:
     if not isinstance(retained, list):
         raise bad_request(BAD_RETAIN_KEYS)
     for key, value in patch.items():
-        plain = key.removeprefix(_ORDER).removeprefix(_DELETE_FROM)
-        if key not in (_RETAIN_KEYS, _DIRECTIVE) and value is not None and plain not in retained:
+        directive = key == _RETAIN_KEYS or key.startswith((_ORDER, _DELETE_FROM))
+        if not directive and value is not None and key not in retained:
             raise bad_request(BAD_RETAIN_KEYS)
     for key in [key for key in result if key not in retained]:
         del result[key]

@@ -58,6 +58,11 @@ def _persistent_volume(volume: Object) -> None:
     volume["status"] = status
 
 
+def _autoscaler_create(scaler: Object) -> None:
+    first = scaler.get("apiVersion") == "autoscaling/v1"
+    scaler["status"] = {"desiredReplicas": 0, "currentReplicas" if first else "currentMetrics": 0 if first else None}
+
+
 def _stored_versions(definition: Object) -> None:
     """The version in which objects are now stored joins those in which some may still be."""
     status = definition["status"] = dict(definition.get("status") or {})
@@ -115,9 +120,11 @@ RULES: dict[tuple[str, str], Rules] = {
         status=True,
         initial_status={"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
     ),
-    ("autoscaling", "HorizontalPodAutoscaler"): Rules(status=True, initial_status={}),
+    ("autoscaling", "HorizontalPodAutoscaler"): Rules(
+        generation="spec", status=True, keep_status_on_create=True, on_create=_autoscaler_create
+    ),
     ("discovery.k8s.io", "EndpointSlice"): Rules(generation="content", on_update=_slice_update),
-    ("storage.k8s.io", "CSIDriver"): Rules(),
+    ("storage.k8s.io", "CSIDriver"): Rules(generation="spec"),
     ("storage.k8s.io", "VolumeAttachment"): Rules(status=True, initial_status={"attached": False}),
     ("certificates.k8s.io", "CertificateSigningRequest"): Rules(
         status=True,
