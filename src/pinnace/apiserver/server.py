@@ -6,7 +6,7 @@ import logging
 import platform
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pinnace
 from pinnace.api.registry import Registry
@@ -25,6 +25,9 @@ from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import text
 from pinnace.core.clock import Clock
 from pinnace.store.protocol import Store
+
+if TYPE_CHECKING:
+    from pinnace.apiserver.openapi import OpenApi
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +116,8 @@ class Others:
         self._server = server
         self.discovery = Discovery(server.registry)
         #: ``handler(request)`` by the first part of the path (``metrics``, ``openid``, ``.well-known``).
-        self.roots: dict[str, Callable[[Request], Result]] = {"version": self._version}
+        self.roots: dict[str, Callable[[Request], Result]] = {"version": self._version, "openapi": self._openapi}
+        self._documents: OpenApi | None = None
 
     def route(self, request: Request) -> Result:
         if request.method not in ("GET", "HEAD"):
@@ -145,6 +149,13 @@ class Others:
     def _known(self, request: Request) -> bool:
         root = request.path.strip("/").partition("/")[0]
         return root in self.roots or root in ("api", "apis", "healthz", "livez", "readyz")
+
+    def _openapi(self, request: Request) -> Result:
+        if self._documents is None:
+            from pinnace.apiserver.openapi import OpenApi
+
+            self._documents = OpenApi(self._server.registry)
+        return self._documents.answer(request) or not_found()
 
     def _version(self, request: Request) -> Result:
         if request.path.rstrip("/") != "/version":
