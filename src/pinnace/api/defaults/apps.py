@@ -44,7 +44,7 @@ def stateful_set(obj: Object) -> None:
         child(strategy, "rollingUpdate")
     rolling = given(strategy, "rollingUpdate")
     if strategy["type"] == "RollingUpdate" and rolling is not None:
-        fill(rolling, partition=0)
+        fill(rolling, partition=0, maxUnavailable=1)
     fill_empty(child(spec, "persistentVolumeClaimRetentionPolicy"), whenDeleted="Retain", whenScaled="Retain")
     for template in items(spec, "volumeClaimTemplates"):
         claim_template(template)
