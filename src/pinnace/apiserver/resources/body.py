@@ -15,6 +15,8 @@ from pinnace.api.types import GVK, Object, split_api_version
 from pinnace.apiserver.request import Request
 
 JSON = "application/json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 #: Most nodes that YAML aliases may blow a document up to.
 YAML_NODES = 200_000
@@ -31,8 +33,9 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def parse(request: Request, kind: str) -> Any:
-    """The body's data, the caller's own. ``kind`` is for the message. Raises ApiError 400, 415."""
+def parse(request: Request, kind: str, definition: str = "") -> Any:
+    """The body's data, the caller's own. ``kind`` is for the message; protobuf needs the definition. Raises ApiError
+    400, 415."""
     if request.shared:
         return meta.copy(request.body)
     body: bytes = request.body
@@ -41,7 +44,18 @@ def parse(request: Request, kind: str) -> Any:
         return parse_json(body, kind)
     if sent in YAML:
         return parse_yaml(body, kind)
-    raise errors.unsupported_media_type((JSON, "application/yaml"))
+    if sent == PROTOBUF:
+        return parse_protobuf(body, kind)
+    raise errors.unsupported_media_type((JSON, "application/yaml", PROTOBUF))
+
+
+def parse_protobuf(body: bytes, kind: str) -> Any:
+    from pinnace.api.codecs import protobuf
+
+    try:
+        return protobuf.decode(body)
+    except protobuf.DecodeError as error:
+        raise unrecognized(body, kind, str(error)) from None
 
 
 def parse_json(body: bytes, kind: str) -> Any:
@@ -160,12 +174,12 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     """The body as an object of ``expected`` (by default ``row``'s kind), which may leave kind and apiVersion out;
     fields it does not know are dropped, and told of as ``fieldValidation`` asks."""
     gvk = expected or row.gvk
-    data = parse(request, gvk.kind)
+    definition = row.definition if expected is None else schema_name(expected)
+    data = parse(request, gvk.kind, definition)
     validation = field_validation(request)
     duplicates: list[str] = []
     if validation == schema.STRICT and not request.shared and media_type(request) in ("", JSON):
         duplicates = schema.duplicate_fields(request.body)
-    definition = row.definition if expected is None else schema_name(expected)
     return checked(request, data, gvk, definition, validation, duplicates)
 
 
@@ -242,7 +256,7 @@ def options(request: Request, kind: str) -> Object:
     """DeleteOptions and the like: an optional body, else what the query says."""
     raw = request.body
     if raw:
-        data = parse(request, kind)
+        data = parse(request, kind, f"io.k8s.apimachinery.pkg.apis.meta.v1.{kind}")
         if data is None:
             return {}
         if not isinstance(data, dict):

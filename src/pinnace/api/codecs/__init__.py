@@ -1,0 +1,1 @@
+"""Other wire forms of objects than JSON."""
