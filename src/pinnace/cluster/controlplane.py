@@ -57,9 +57,7 @@ class ControlPlane:
             self._clock,
             tls=self._tls(),
             listen=[(self._config.host, self._config.port)],
-            authenticator=self._auth.authenticator,
-            impersonator=self._auth.impersonator,
-            authorizer=self._auth.authorizer,
+            auth=self._auth,
         )
         self.server.post_start.append(("bootstrap", self._bootstrap))
         try:
