@@ -1,0 +1,59 @@
+"""What a plugin is, and what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from pinnace.api.errors import ApiError, forbidden
+from pinnace.api.types import Object
+from pinnace.apiserver.request import AdmissionAttributes
+from pinnace.apiserver.resources import codec
+from pinnace.store.protocol import Store, prefix_end
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+class Plugin(Protocol):
+    """One admission plugin. ``wants`` depends on its arguments alone: the answer is kept."""
+
+    name: str
+
+    def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
+        """Whether ``admit`` is to be called for these."""
+
+    def admit(self, attributes: AdmissionAttributes) -> None:
+        """Change ``attributes.object`` in place, or raise ApiError to refuse. Reads the store's view, waits for
+        nothing."""
+
+
+class View:
+    """The newest committed objects, shared and read-only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
+        """``namespace`` is "" for cluster-scoped objects."""
+        kv = self._store.get(_prefix(group, plural, namespace) + name)
+        return None if kv is None else codec.decoded(kv)
+
+    def items(self, group: str, plural: str, namespace: str = "") -> Iterator[Object]:
+        """All objects, in a namespace if given, in order of their keys."""
+        prefix = _prefix(group, plural, namespace)
+        for kv in self._store.range(prefix, prefix_end(prefix)).items:
+            yield codec.decoded(kv)
+
+
+def _prefix(group: str, plural: str, namespace: str) -> str:
+    parts = ["/registry", group, plural, namespace, ""]
+    return "/".join(part for index, part in enumerate(parts) if part or index == len(parts) - 1)
+
+
+def refuse(attributes: AdmissionAttributes, why: str) -> ApiError:
+    """The 403 for the object of ``attributes``."""
+    row = attributes.resource
+    name = attributes.name or str(((attributes.object or {}).get("metadata") or {}).get("name") or "")
+    if not name:
+        name = str(((attributes.object or {}).get("metadata") or {}).get("generateName") or "")
+    return forbidden(row.group, row.plural, name, why)
