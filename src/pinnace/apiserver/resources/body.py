@@ -16,7 +16,6 @@ from pinnace.apiserver.request import Request
 
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 #: Most nodes that YAML aliases may blow a document up to.
 YAML_NODES = 200_000
@@ -33,9 +32,8 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def parse(request: Request, kind: str, definition: str = "") -> Any:
-    """The body's data, the caller's own. ``kind`` is for the message; protobuf needs the definition. Raises ApiError
-    400, 415."""
+def parse(request: Request, kind: str) -> Any:
+    """The body's data, the caller's own. ``kind`` is for the message. Raises ApiError 400, 415."""
     if request.shared:
         return meta.copy(request.body)
     body: bytes = request.body
@@ -175,7 +173,7 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     fields it does not know are dropped, and told of as ``fieldValidation`` asks."""
     gvk = expected or row.gvk
     definition = row.definition if expected is None else schema_name(expected)
-    data = parse(request, gvk.kind, definition)
+    data = parse(request, gvk.kind)
     validation = field_validation(request)
     duplicates: list[str] = []
     if validation == schema.STRICT and not request.shared and media_type(request) in ("", JSON):
@@ -256,7 +254,7 @@ def options(request: Request, kind: str) -> Object:
     """DeleteOptions and the like: an optional body, else what the query says."""
     raw = request.body
     if raw:
-        data = parse(request, kind, f"io.k8s.apimachinery.pkg.apis.meta.v1.{kind}")
+        data = parse(request, kind)
         if data is None:
             return {}
         if not isinstance(data, dict):
