@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 import pinnace
-from pinnace.api.registry import Registry
+from pinnace.api.registry import Registry, Resource
 from pinnace.api.types import Object
 from pinnace.apiserver import discovery
 from pinnace.apiserver.openapi import documents, gnostic
@@ -40,6 +40,7 @@ class OpenApi:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._generation = -1
+        self._index = b""
         self._documents: dict[str, _Document] = {}
         self._making: dict[str, asyncio.Task[_Document | None]] = {}
 
@@ -48,15 +49,17 @@ class OpenApi:
         if self._generation != self._registry.generation:
             self._documents.clear()
             self._making.clear()
+            self._index = b""
             self._generation = self._registry.generation
         path = request.path.rstrip("/")
         accept = request.headers.get("accept", "")
         if path == "/openapi/v3":
-            return Response(200, orjson.dumps(self.index()) + b"\n", headers=(("Vary", "Accept"),))
+            self._index = self._index or orjson.dumps(self.index()) + b"\n"
+            return Response(200, self._index, headers=(("Vary", "Accept"),))
         if path == "/openapi/v2":
             protobuf = _wants_protobuf(accept)
             if not protobuf and not _wants_json(accept):
-                return _not_acceptable(JSON, gnostic.CONTENT_TYPE)
+                return _not_acceptable(JSON, gnostic.ASKED_TYPE)
             key, content_type = ("v2.pb", gnostic.CONTENT_TYPE) if protobuf else ("v2", JSON)
             make = documents.v2_protobuf if protobuf else documents.v2_json
             return self._document(request, key, content_type, lambda: make(self._registry))
@@ -71,14 +74,13 @@ class OpenApi:
         """``/openapi/v3``: where the document of each group version is."""
         paths = {}
         for group, versions in discovery.groups(self._registry).items():
-            for version in versions:
+            for version, rows in versions.items():
                 path = f"apis/{group}/{version}" if group else f"api/{version}"
-                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={self._hash(group, version)}"}
+                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={self._hash(rows)}"}
         return {"paths": paths}
 
-    def _hash(self, group: str, version: str) -> str:
-        """Changes whenever the document does, and costs nothing to find: from what the document is made of."""
-        rows = discovery.groups(self._registry)[group][version]
+    def _hash(self, rows: list[Resource]) -> str:
+        """Changes whenever the document of ``rows`` does, without making it: from what it is made of."""
         made_of = [(row.plural, row.definition, sorted(row.verbs), sorted(row.subresources)) for row in rows]
         seed: list[Any] = [pinnace.__version__, pinnace.KUBERNETES_VERSION, made_of]
         if not all(row.definition for row in rows):
@@ -145,7 +147,7 @@ def _media_types(accept: str) -> list[str]:
 def _wants_protobuf(accept: str) -> bool:
     """Whether the protobuf form is named before JSON is."""
     for media in _media_types(accept):
-        if media.startswith("application/com.github.proto-openapi.spec.v2") and media.endswith("+protobuf"):
+        if media in (gnostic.ASKED_TYPE, gnostic.CONTENT_TYPE):
             return True
         if media in _JSON_TYPES:
             return False

@@ -61,11 +61,7 @@ def _v2_paths(registry: Registry) -> Iterator[tuple[str, Object]]:
 
 
 def _v2_schemas(registry: Registry) -> Iterator[tuple[str, Object]]:
-    seen = set()
-    for name, schema in schemas.all_schemas(_rows(registry), 2):
-        if name not in seen:
-            seen.add(name)
-            yield name, schema
+    return schemas.all_schemas(_rows(registry), 2)
 
 
 def _json(head: Object, sections: dict[str, Iterator[tuple[str, Object]]]) -> bytes:

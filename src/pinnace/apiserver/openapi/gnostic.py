@@ -13,7 +13,9 @@ import orjson
 
 from pinnace.api.types import Object
 
-CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+#: What clients ask for, and what the answer is called: "@" is no token of a media type, and Go's parser refuses it.
+ASKED_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 Encoder = Callable[[Any], bytes]
 #: JSON key -> (field number, how its value is encoded, whether each element of a list is a field of its own)

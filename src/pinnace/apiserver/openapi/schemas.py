@@ -29,6 +29,8 @@ _SPECIAL: dict[str, dict[int, Object]] = {
 }
 #: Always there: what errors and deletions look like.
 _COMMON = (operations.DELETE_OPTIONS, operations.STATUS, operations.PATCH)
+#: What the schemas of ``custom`` refer to.
+_CUSTOM = [operations.META + "ObjectMeta", operations.META + "ListMeta"]
 
 
 def descriptions() -> Descriptions:
@@ -83,7 +85,7 @@ def needed(rows: Iterable[Resource]) -> list[str]:
     """The known definitions that ``rows`` and their operations refer to, directly or not, by name."""
     waiting: list[str] = list(_COMMON)
     for row in rows:
-        waiting.append(row.definition)
+        waiting += [row.definition] if row.definition else _CUSTOM
         if "list" in row.verbs:
             waiting.append(operations.list_definition_of(row))
         waiting += [schema_table.of_kind(subresource.kind) for subresource in row.subresources.values()]
@@ -137,10 +139,6 @@ def all_schemas(rows: list[Resource], version: Version) -> Iterator[tuple[str, O
     texts = descriptions()
     for name in needed(rows):
         yield name, render(name, version, texts)
-    unknown = [row for row in rows if not row.definition]
-    if unknown:
-        for extra in ("ObjectMeta", "ListMeta"):
-            name = operations.META + extra
-            yield name, render(name, version, texts)
-    for row in unknown:
-        yield from custom(row, version).items()
+    for row in rows:
+        if not row.definition:
+            yield from custom(row, version).items()
