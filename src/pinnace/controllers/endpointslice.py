@@ -52,7 +52,9 @@ class TriggerTimes:
         changes: list[str] = [] if before is not None else [str(service["metadata"].get("creationTimestamp") or "")]
         for pod in pods:
             ready = meta.condition(pod, "Ready")
-            changed = str((ready or {}).get("lastTransitionTime") or pod["metadata"].get("creationTimestamp") or "")
+            changed = str((ready or {}).get("lastTransitionTime") or "")
+            if not changed:
+                continue
             now[meta.uid(pod)] = changed
             if before is not None and changed > before.get(meta.uid(pod), ""):
                 changes.append(changed)
