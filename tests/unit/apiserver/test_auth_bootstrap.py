@@ -163,6 +163,7 @@ async def test_the_users_roles(store: Store) -> None:
     assert allowed(store, ann, "create", "pods/exec", namespace="default")
     assert not allowed(store, ann, "create", "roles", group="rbac.authorization.k8s.io", namespace="default")
     await bind(store, "admin", "ann", "default")
+    assert allowed(store, ann, "watch", "configmaps", namespace="default")
     assert allowed(store, ann, "create", "roles", group="rbac.authorization.k8s.io", namespace="default")
     assert not allowed(store, ann, "list", "nodes")
 

@@ -80,8 +80,7 @@ def cluster_roles() -> list[Object]:
             }
         role["rules"] = [rule(line) for line in entry.get("rules", ())]
         made.append(role)
-    # twice: admin takes in edit, which takes in view
-    for _ in range(2):
+    for _ in range(3):  # admin takes in edit, which takes in view
         for role in made:
             if "aggregationRule" in role:
                 role["rules"] = aggregated_rules(role, made)
