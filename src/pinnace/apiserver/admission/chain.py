@@ -56,7 +56,8 @@ class AdmissionChain:
 def default_admission(
     store: Store, *, authorizer: Authorizer, rbac: RbacAuthorizer, allocator: ServiceAllocator
 ) -> AdmissionChain:
-    """The plugins that are on by default, in upstream's order."""
+    """The plugins that are on by default, in upstream's order. Has ``allocator`` follow the store."""
+    allocator.follow(store)
     view = View(store)
     return AdmissionChain(
         (

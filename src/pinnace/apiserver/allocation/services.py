@@ -37,7 +37,9 @@ class ServiceAllocator:
         self._watch: Watch | None = None
 
     def follow(self, store: Store) -> None:
-        """Take in what stored Services hold, and every change from here on."""
+        """Take in what stored Services hold, and every change from here on; before the first ``allocate``. Idempotent."""
+        if self._watch is not None:
+            return
         revision = store.revision
         for kv in store.range(PREFIX, prefix_end(PREFIX), revision=revision).items:
             self._hold(codec.decoded(kv))
