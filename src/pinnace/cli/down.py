@@ -47,12 +47,14 @@ def _stop(directory: DataDir, pid: int, timeout: float) -> None:
 
 
 def _purge(directory: DataDir) -> None:
-    from pinnace.cluster import kubeconfig, teardown
+    from pinnace.cluster import config, kubeconfig, teardown
 
+    facts = directory.last_announced()
     directory.acquire()
     try:
         teardown.remove_leftovers(directory.path)
-        kubeconfig.remove_context(directory.path)
+        if facts is not None:
+            kubeconfig.remove_kubeconfig(Path(facts["kubeconfig"]), context=config.CONTEXT, server=facts["server"])
         shutil.rmtree(directory.path)
     except OSError as error:
         raise ClusterError(Exit.ERROR, f"cannot remove {error.filename}: {error.strerror}") from error

@@ -65,9 +65,7 @@ def _serve(chosen: ClusterConfig, directory: DataDir, timeout: float, report: Re
     return uvloop.run(_serve_async(chosen, directory, timeout, report, ready))
 
 
-async def _serve_async(
-    chosen: ClusterConfig, directory: DataDir, timeout: float, report: Report, ready: Report
-) -> int:
+async def _serve_async(chosen: ClusterConfig, directory: DataDir, timeout: float, report: Report, ready: Report) -> int:
     from pinnace.cluster.cluster import Cluster
 
     told_to_stop = asyncio.Event()

@@ -17,7 +17,7 @@ from pinnace.api.resources import NODES
 from pinnace.apiserver.request import User
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
-from pinnace.cluster import config, kubeconfig
+from pinnace.cluster import config, kubeconfig, machine
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.controlplane import ControlPlane
 from pinnace.cluster.datadir import DataDir
@@ -139,7 +139,39 @@ class Cluster:
         return []
 
     async def _node(self) -> list[Part]:
-        return []
+        parts: list[Part] = []
+        real = self._real_node()
+        count = self.config.simulated_nodes if self.config.simulated_nodes is not None else int(not real)
+        if count:
+            parts.append(self._simulated_nodes(count))
+        self._runtime = "containerd" if real else "simulated"
+        self._announce()
+        return parts
+
+    def _real_node(self) -> bool:
+        """Whether this machine can run a real node and is asked to; says so if it cannot. Raises ClusterError."""
+        if self.config.runtime == "simulated":
+            return False
+        missing = machine.inspect().missing
+        if not missing:
+            return True
+        lacks = f"a real node needs {', '.join(missing)}; hack/install-components installs what Debian has"
+        if self.config.runtime == "containerd":
+            exit = Exit.NOT_PERMITTED if "root" in missing else Exit.COMPONENT_MISSING
+            raise ClusterError(exit, f"--runtime containerd: {lacks}")
+        self._report(f"  the node is simulated: its Pods run no processes ({lacks})")
+        return False
+
+    def _simulated_nodes(self, count: int) -> Part:
+        from pinnace.kubelet import machine as hardware
+        from pinnace.kubelet.simulated_nodes import SimulatedNodes
+
+        names = [f"simulated-{number}" for number in range(count)]
+        client = self.client("system:simulated-nodes", "system:masters")
+        informers = Informers(client, self.clock)
+        return SimulatedNodes(
+            client, self.clock, informers, names=names, machine=hardware.inspect(self.config.data_dir)
+        )
 
     async def _wait_node_ready(self) -> None:
         client = self.client("system:admin", "system:masters")

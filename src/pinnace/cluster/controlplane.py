@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Sequence
 
 from pinnace.api import builtin
+from pinnace.apiserver.admission.chain import default_admission
+from pinnace.apiserver.allocation.services import ServiceAllocator
 from pinnace.apiserver.auth import stack
 from pinnace.apiserver.bootstrap import objects, reconcile
 from pinnace.apiserver.server import ApiServer, stamp
@@ -28,6 +30,7 @@ class ControlPlane:
         self._nodes = nodes
         self._store: Store | None = None
         self._auth: stack.Auth | None = None
+        self._allocator: ServiceAllocator | None = None
         self.pki = pki.Pki(chosen.data_dir / "pki", now=clock.now())
         self.server: ApiServer | None = None
 
@@ -50,6 +53,7 @@ class ControlPlane:
         await self._open_store()
         assert self._store is not None
         self._auth = stack.open_auth(self._store, self._clock, self.pki.key("sa"))
+        self._allocator = ServiceAllocator(cidr=config.SERVICE_CIDR)
         registry = builtin.registry()
         self.server = ApiServer(
             self._store,
@@ -58,8 +62,12 @@ class ControlPlane:
             tls=self._tls(),
             listen=[(self._config.host, self._config.port)],
             auth=self._auth,
+            admission=default_admission(
+                self._store, authorizer=self._auth.authorizer, rbac=self._auth.rbac, allocator=self._allocator
+            ),
         )
         self.server.post_start.append(("bootstrap", self._bootstrap))
+        self.server.post_start.append(("service-allocation", self._follow_services))
         try:
             await self.server.start()
         except PermissionError as error:
@@ -107,10 +115,17 @@ class ControlPlane:
             client_authority=objects.client_authority(authority, front_proxy),
         )
 
+    async def _follow_services(self) -> None:
+        assert self._store is not None and self._allocator is not None
+        self._allocator.follow(self._store)
+
     async def stop(self) -> None:
         if self.server is not None:
             await self.server.stop()
             self.server = None
+        if self._allocator is not None:
+            self._allocator.close()
+            self._allocator = None
         if self._auth is not None:
             self._auth.close()
             self._auth = None

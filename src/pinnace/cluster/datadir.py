@@ -98,8 +98,10 @@ class DataDir:
 
     def running(self) -> dict[str, Any] | None:
         """What the process that holds the lock announced; None if nobody holds it or it has not said yet."""
-        if not self.is_held():
-            return None
+        return self.last_announced() if self.is_held() else None
+
+    def last_announced(self) -> dict[str, Any] | None:
+        """What was announced last, be it true or not any more."""
         try:
             return cast(dict[str, Any], orjson.loads((self.path / "run.json").read_bytes()))
         except (FileNotFoundError, orjson.JSONDecodeError):

@@ -44,11 +44,15 @@ def write_kubeconfig(path: Path, *, context: str, server: str, ca: bytes, certif
     _save(path, _dump(config))
 
 
-def remove_kubeconfig(path: Path, *, context: str) -> None:
-    """Take ``context``, its cluster and its user out again; no effect if they or the file are not there."""
+def remove_kubeconfig(path: Path, *, context: str, server: str) -> None:
+    """Take ``context``, its cluster and its user out again; no effect if they or the file are not there, or if the
+    context has come to mean another ``server``."""
     path = _resolved(path)
     config = _load(path)
-    if config is None or not any(e.get("name") == context for e in _section(path, config, "contexts")):
+    if config is None:
+        return
+    clusters = (e for e in _section(path, config, "clusters") if e.get("name") == context)
+    if not any((e.get("cluster") or {}).get("server") == server for e in clusters):
         return
     for section in ("clusters", "contexts", "users"):
         config[section] = [e for e in _section(path, config, section) if e.get("name") != context]
