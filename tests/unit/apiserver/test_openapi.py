@@ -155,7 +155,7 @@ async def test_documents_are_compressed_and_validated_by_their_etag(registry: Re
     plain = await fetch(api, "/openapi/v3/apis/batch/v1")
     packed = await fetch(api, "/openapi/v3/apis/batch/v1?hash=X", accept_encoding="gzip")
     headers = dict(packed.headers)
-    assert headers["Content-Encoding"] == "gzip" and "immutable" in headers["Cache-Control"]
+    assert headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(body(packed)) == body(plain)
     assert (await fetch(api, "/openapi/v3/apis/batch/v1", if_none_match=headers["Etag"])).status == 304
 

@@ -328,7 +328,8 @@ class Connection(asyncio.Protocol):
         parts = answer.body if isinstance(answer.body, list) else [answer.body]
         length = sum(map(len, parts))
         headers = answer.headers
-        if length > wire.COMPRESS_ABOVE and _gzips(request):
+        encoded = any(name == "Content-Encoding" for name, _ in headers)
+        if length > wire.COMPRESS_ABOVE and not encoded and _gzips(request):
             packed = await asyncio.get_running_loop().run_in_executor(None, wire.gzip, parts)
             parts, length = [packed], len(packed)
             headers = (*headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))

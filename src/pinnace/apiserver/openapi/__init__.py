@@ -24,8 +24,6 @@ from pinnace.apiserver.request import Request
 from pinnace.apiserver.response import JSON, Response, of_error
 
 _JSON_TYPES = ("application/json", "application/*", "*/*", "")
-#: Clients that name the document's hash may keep it: another document has another address.
-_IMMUTABLE = ("Cache-Control", "public, immutable")
 
 
 class _Document(NamedTuple):
@@ -121,8 +119,6 @@ def _made_document(content_type: str, make: Callable[[], bytes | None]) -> _Docu
 
 def _respond(request: Request, document: _Document) -> Response:
     headers: list[tuple[str, str]] = [("Etag", document.etag), ("Vary", "Accept-Encoding, Accept")]
-    if "hash=" in request.query_string:
-        headers.append(_IMMUTABLE)
     if request.headers.get("if-none-match") == document.etag:
         return Response(304, content_type=document.content_type, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):

@@ -119,8 +119,8 @@ _PARAMETER: Table = {
     "description": (3, _text, False),
     "name": (4, _text, False),
 }
-_encode_query = _message(_PARAMETER | {"type": (6, _text, False), "uniqueItems": (19, _text, False)}, 23)
-_encode_path = _message(_PARAMETER | {"type": (5, _text, False), "uniqueItems": (18, _text, False)}, 22)
+_encode_query = _message(_PARAMETER | {"type": (6, _text, False), "uniqueItems": (20, _text, False)}, 23)
+_encode_path = _message(_PARAMETER | {"type": (5, _text, False), "uniqueItems": (19, _text, False)}, 22)
 
 
 def _parameter(value: Object) -> bytes:
