@@ -37,7 +37,7 @@ class ServiceAllocator:
         self._watch: Watch | None = None
 
     def follow(self, store: Store) -> None:
-        """Take in what stored Services hold, and every change from here on; before the first ``allocate``. Idempotent."""
+        """Take in what stored Services hold, and every change from here on. Idempotent; before ``allocate``."""
         if self._watch is not None:
             return
         revision = store.revision
