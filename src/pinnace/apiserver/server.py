@@ -55,9 +55,11 @@ class ApiServer:
         authorizer: Authorizer | None = None,
         admission: Admission | None = None,
         auth: Auth | None = None,
+        kubelet_tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         """``auth`` gives the authenticator, impersonator and authorizer that are not given, and answers reviews and
-        requests for tokens. Without any of them everybody may do everything: for tests."""
+        requests for tokens; ``kubelet_tls`` makes the context, client certificate included, for
+        connections to kubelets. Without any of them everybody may do everything: for tests."""
         self.store = store
         self.registry = registry
         self.clock = clock
@@ -72,7 +74,7 @@ class ApiServer:
             impersonator=impersonator or (auth.impersonator if auth else None),
             authorizer=authorizer or (auth.authorizer if auth else None),
         )
-        wiring.register(self.router, auth)
+        wiring.register(self.router, auth, kubelet_tls)
         #: Run in order after the listeners are up, before ``/readyz`` is ok.
         self.post_start: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         #: (host, port) of each listener, once started.

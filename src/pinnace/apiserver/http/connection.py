@@ -64,6 +64,8 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._watch: _WatchOutlet | None = None
         self._pipe: _Pipe | None = None
+        #: What came in behind a request that asks for an upgrade, until it is known whether it gets it.
+        self._early: bytearray | None = None
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
         self._lost = False
@@ -102,6 +104,11 @@ class Connection(asyncio.Protocol):
             self._pipe.feed(data)
             return
         if self._failed:
+            return
+        if self._early is not None:
+            self._early += data
+            if len(self._early) > PIPE_BUFFER:
+                self._transport.pause_reading()
             return
         try:
             self._parser.feed_data(data)
@@ -217,7 +224,7 @@ class Connection(asyncio.Protocol):
         else the next request."""
         self._parser = httptools.HttpRequestParser(self)
         if self._busy:
-            self._peer["rest"] = rest
+            self._early = bytearray(rest)
         elif rest and not self._failed:
             self.data_received(rest)
 
@@ -282,6 +289,10 @@ class Connection(asyncio.Protocol):
         if self._closing or self._server.stopping:
             self._transport.close()
             return
+        early, self._early = self._early, None
+        if early and not self._failed and not self._lost:
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self.data_received, bytes(early))
         if self._waiting and not self._lost:
             if len(self._waiting) == PIPELINED:
                 self._transport.resume_reading()
@@ -384,8 +395,10 @@ class Connection(asyncio.Protocol):
 
     async def _take_over(self, answer: Takeover) -> None:
         self._pipe = pipe = _Pipe(self, self._transport)
-        if rest := self._peer.pop("rest", b""):
-            pipe.feed(rest)
+        early, self._early = self._early, None
+        if early:
+            self._transport.resume_reading()
+            pipe.feed(bytes(early))
         try:
             await answer.run(pipe)
         finally:
