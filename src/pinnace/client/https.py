@@ -1,13 +1,12 @@
 """The client's transport over HTTPS: to this API server from another process, or to any conformant one.
 
-Keeps at most ``POOL`` idle connections; a request that finds an idle one closed by the server is sent again on a new one
-if nothing of an answer has come. A token file is read again every minute, as bound tokens are renewed in place.
+Keeps at most ``POOL`` idle connections; a request that finds an idle one closed by the server is sent again on a new
+one if it may be repeated. A token file is read again every minute, as bound tokens are renewed in place.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -33,12 +32,12 @@ TOKEN_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How to reach a server and as whom. Files are PEM."""
+    """How to reach a server and as whom. Authority, certificate and key are PEM: files, or their content."""
 
     server: str  # https://host:port
-    authority: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    authority: Path | str | None = None
+    certificate: Path | str | None = None
+    key: Path | str | None = None
     token: str = ""
     token_file: Path | None = None
     server_name: str = ""
@@ -192,21 +191,40 @@ def error_of(status: int, data: bytes) -> ApiError:
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """Verifies the server by the given authority (else the system's) and shows the client certificate. Raises OSError."""
-    context = ssl.create_default_context(cafile=str(credentials.authority) if credentials.authority else None)
+    """Verifies the server by the given authority (else the system's), shows the client certificate. Raises OSError."""
+    authority = credentials.authority
+    context = ssl.create_default_context(
+        cafile=str(authority) if isinstance(authority, Path) else None,
+        cadata=authority if isinstance(authority, str) else None,
+    )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if credentials.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if credentials.certificate is not None:
-        context.load_cert_chain(credentials.certificate, credentials.key)
+    certificate, key = credentials.certificate, credentials.key
+    if isinstance(certificate, str) or isinstance(key, str):
+        # OpenSSL's binding takes only files: these live as long as the call.
+        with tempfile.TemporaryDirectory(prefix="pinnace-") as directory:
+            context.load_cert_chain(
+                _as_file(certificate, Path(directory) / "certificate"), _as_file(key, Path(directory) / "key")
+            )
+    elif certificate is not None:
+        context.load_cert_chain(certificate, key)
     return context
 
 
+def _as_file(pem: Path | str | None, path: Path) -> Path:
+    if pem is None or isinstance(pem, Path):
+        return pem or path
+    path.touch(mode=0o600)
+    path.write_text(pem)
+    return path
+
+
 def from_kubeconfig(path: Path, context: str = "") -> Credentials:
-    """The server and user of a kubeconfig's (current) context. Inline data is written to files of this process's user
-    only. Raises OSError, ValueError for one that does not say enough."""
+    """The server and user of a kubeconfig's (current) context. Raises OSError, ValueError for one that does not say
+    enough."""
     import yaml
 
     config: Any = yaml.safe_load(path.read_text())
@@ -218,9 +236,9 @@ def from_kubeconfig(path: Path, context: str = "") -> Credentials:
     base = path.parent
     return Credentials(
         server=str(cluster.get("server") or ""),
-        authority=_file(base, cluster, "certificate-authority"),
-        certificate=_file(base, user, "client-certificate"),
-        key=_file(base, user, "client-key"),
+        authority=_pem(base, cluster, "certificate-authority"),
+        certificate=_pem(base, user, "client-certificate"),
+        key=_pem(base, user, "client-key"),
         token=str(user.get("token") or ""),
         token_file=base / user["tokenFile"] if user.get("tokenFile") else None,
         server_name=str(cluster.get("tls-server-name") or ""),
@@ -235,10 +253,7 @@ def _named(path: Path, config: Mapping[str, Any], section: str, field: str, name
     raise ValueError(f"{path}: there is no {field} {name!r}")
 
 
-def _file(base: Path, section: Mapping[str, Any], field: str) -> Path | None:
+def _pem(base: Path, section: Mapping[str, Any], field: str) -> Path | str | None:
     if inline := section.get(f"{field}-data"):
-        handle, name = tempfile.mkstemp(prefix="pinnace-", suffix=".pem")
-        with os.fdopen(handle, "wb") as file:
-            file.write(base64.b64decode(inline))
-        return Path(name)
+        return base64.b64decode(inline).decode()
     return base / section[field] if section.get(field) else None
