@@ -132,9 +132,9 @@ def _background(chosen: ClusterConfig, directory: DataDir, timeout: float, sendi
         print(line, flush=True)
         send(_PROGRESS, line)
 
-    _redirect_to(directory.log)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
+        _redirect_to(directory.log)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return _serve(chosen, directory, timeout, report, ready)
     except ClusterError as error:
         for line in (str(error), *error.lines):
@@ -156,6 +156,7 @@ def _redirect_to(log: Path) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
+    for source in {nothing, output} - {0, 1, 2}:
         os.close(source)
 
 

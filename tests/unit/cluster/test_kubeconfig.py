@@ -82,11 +82,11 @@ def test_remove_takes_out_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(EXISTING)
     write(path)
-    kubeconfig.remove_kubeconfig(path, context="pinnace")
+    kubeconfig.remove_kubeconfig(path, context="pinnace", server="https://127.0.0.1:6443")
     config = read(path)
     assert [c["name"] for c in config["contexts"]] == ["work"]
     assert config["current-context"] == ""
-    kubeconfig.remove_kubeconfig(tmp_path / "absent", context="pinnace")
+    kubeconfig.remove_kubeconfig(tmp_path / "absent", context="pinnace", server="https://127.0.0.1:6443")
     assert not (tmp_path / "absent").exists()
 
 
