@@ -14,7 +14,7 @@ from pinnace.client.recorder import NORMAL, WARNING, Recorder
 from pinnace.core.clock import Clock
 from pinnace.kubelet.lifecycle.restarts import INITIAL, MAXIMUM
 from pinnace.kubelet.pods.failure import StartFailure
-from pinnace.kubelet.runtime.base import Config, Runtime, RuntimeFailure
+from pinnace.kubelet.runtime.base import Config, Image, Runtime, RuntimeFailure
 
 _NAME = re.compile(
     r"(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])"
@@ -70,8 +70,8 @@ class Puller:
         for key in [key for key in self._failures if key[0] == uid]:
             del self._failures[key]
 
-    async def ensure(self, pod: Object, spec: Object, sandbox: Config, *, field_path: str) -> str:
-        """The reference to create a container from, with the image there. Raises StartFailure."""
+    async def ensure(self, pod: Object, spec: Object, sandbox: Config, *, field_path: str) -> Image:
+        """The image to create a container from, once it is there. Raises StartFailure."""
         image = str(spec["image"])
         try:
             full = normalize(image)
@@ -88,13 +88,13 @@ class Puller:
             if found is not None:
                 text = f'Container image "{image}" already present on machine and can be accessed by the pod'
                 self._recorder.event(pod, NORMAL, "Pulled", text, field_path=field_path)
-                return found.id
+                return found
             if policy == "Never":
                 message = f'Container image "{image}" is not present with pull policy of Never'
                 raise StartFailure("ErrImageNeverPull", message, event="ErrImageNeverPull")
         return await self._pull(pod, image, full, policy, sandbox, field_path)
 
-    async def _pull(self, pod: Object, image: str, full: str, policy: str, sandbox: Config, path: str) -> str:
+    async def _pull(self, pod: Object, image: str, full: str, policy: str, sandbox: Config, path: str) -> Image:
         key = meta.uid(pod), full
         last = self._failures.get(key)
         now = self._clock.now()
@@ -122,7 +122,7 @@ class Puller:
         size = found.size if found is not None else 0
         text = f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {size} bytes.'
         self._recorder.event(pod, NORMAL, "Pulled", text, field_path=path)
-        return reference
+        return found if found is not None else Image(reference)
 
 
 def _describe(full: str, error: Exception) -> str:

@@ -14,6 +14,7 @@ from pinnace.kubelet.runtime.base import (
     RESTART_COUNT,
     Config,
     Container,
+    Image,
     PodState,
 )
 
@@ -36,7 +37,7 @@ class BarePreparation:
         }
 
     async def container(
-        self, pod: Object, spec: Object, kind: str, attempt: int, state: PodState, sandbox: Config
+        self, pod: Object, spec: Object, kind: str, attempt: int, state: PodState, sandbox: Config, image: Image
     ) -> Config:
         return {
             "metadata": {"name": spec["name"], "attempt": attempt},

@@ -13,7 +13,7 @@ from pinnace.core.clock import Clock
 from pinnace.kubelet.images import Puller
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
-from pinnace.kubelet.runtime.base import Config, Container, PodState, Runtime
+from pinnace.kubelet.runtime.base import Config, Container, Image, PodState, Runtime
 
 #: Pods of a real node that may be starting at the same time; more only slow each other down.
 STARTS_AT_ONCE = 8
@@ -28,7 +28,7 @@ class Preparation(Protocol):
     async def sandbox(self, pod: Object, attempt: int) -> Config: ...
 
     async def container(
-        self, pod: Object, spec: Object, kind: str, attempt: int, state: PodState, sandbox: Config
+        self, pod: Object, spec: Object, kind: str, attempt: int, state: PodState, sandbox: Config, image: Image
     ) -> Config:
         """The configuration to create a container with, its image being there. Raises StartFailure."""
 

@@ -93,8 +93,8 @@ class Starter:
         async with AsyncExitStack() as stack:
             if runtime.real:
                 await stack.enter_async_context(self._host.starts)
-            config = await self._host.preparation.container(pod, spec, action.kind, action.attempt, state, box)
-            config["image"] = {"image": image, "user_specified_image": spec["image"]}
+            config = await self._host.preparation.container(pod, spec, action.kind, action.attempt, state, box, image)
+            config["image"] = {"image": image.id, "user_specified_image": spec["image"]}
             try:
                 identity = await runtime.create_container(sandbox.id, config, box)
             except (RuntimeFailure, TimeoutError) as error:

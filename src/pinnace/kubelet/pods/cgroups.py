@@ -1,0 +1,77 @@
+"""Pods' own cgroups, on both versions of the hierarchy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+ROOT = Path("/sys/fs/cgroup")
+_V2_CONTROLLERS = "+cpu +memory +pids +cpuset"
+
+
+class Cgroups:
+    """``root`` is where the hierarchy is mounted."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
+        self._unified = (root / "cgroup.controllers").exists()
+
+    def _hierarchies(self) -> list[Path]:
+        """The directories below which a cgroup's path is looked up, each real one once."""
+        if self._unified:
+            return [self._root]
+        return sorted({path.resolve() for path in self._root.iterdir() if path.is_dir()})
+
+    def create(self, path: str, shares: int, quota: int | None, memory: int | None) -> None:
+        """Make a Pod's cgroup with its limits. Idempotent. Raises OSError."""
+        relative = path.lstrip("/")
+        if self._unified:
+            self._create_unified(relative, shares, quota, memory)
+            return
+        for name in ("cpu", "memory", "pids"):
+            (self._root / name / relative).mkdir(parents=True, exist_ok=True)
+        cpu = self._root / "cpu" / relative
+        (cpu / "cpu.shares").write_text(str(shares))
+        if quota is not None:
+            (cpu / "cpu.cfs_quota_us").write_text(str(quota))
+        if memory is not None:
+            (self._root / "memory" / relative / "memory.limit_in_bytes").write_text(str(memory))
+
+    def _create_unified(self, relative: str, shares: int, quota: int | None, memory: int | None) -> None:
+        directory = self._root
+        for part in Path(relative).parts:
+            (directory / "cgroup.subtree_control").write_text(_V2_CONTROLLERS)
+            directory = directory / part
+            directory.mkdir(exist_ok=True)
+        weight = 1 + ((shares - 2) * 9999) // 262_142
+        (directory / "cpu.weight").write_text(str(weight))
+        if quota is not None:
+            (directory / "cpu.max").write_text(f"{quota} 100000")
+        if memory is not None:
+            (directory / "memory.max").write_text(str(memory))
+
+    def remove(self, uid: str) -> None:
+        """Remove the Pod's cgroup and what is empty inside it, wherever its class put it."""
+        for directory in self._of(uid):
+            for inner in sorted(directory.rglob("*/"), reverse=True):
+                self._remove(inner)
+            self._remove(directory)
+
+    def _of(self, uid: str) -> Iterator[Path]:
+        for hierarchy in self._hierarchies():
+            for middle in ("", "burstable", "besteffort"):
+                directory = hierarchy / "kubepods" / middle / f"pod{uid}"
+                if directory.is_dir():
+                    yield directory
+
+    @staticmethod
+    def _remove(directory: Path) -> None:
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:  # a process in it is still ending: the next housekeeping removes it
+            log.debug("cgroup %s stays for now: %s", directory, error)

@@ -1,0 +1,284 @@
+"""The preparation of a real Pod: directories, cgroup, volumes, hosts file, and CRI's configurations."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pinnace.api import meta
+from pinnace.api.types import GVR, Object
+from pinnace.client.informer import Informer
+from pinnace.kubelet.lifecycle.plan import spec_hash
+from pinnace.kubelet.logs import tail_of
+from pinnace.kubelet.objects import ObjectCache
+from pinnace.kubelet.pods import dns, env, resources, security
+from pinnace.kubelet.pods.bare import identity_labels
+from pinnace.kubelet.pods.cgroups import Cgroups
+from pinnace.kubelet.pods.expansion import expand
+from pinnace.kubelet.pods.failure import StartFailure
+from pinnace.kubelet.runtime.base import (
+    CONTAINER_NAME,
+    HASH,
+    RESTART_COUNT,
+    TERMINATION_FILE,
+    TERMINATION_PATH,
+    TERMINATION_POLICY,
+    Config,
+    Container,
+    Image,
+    PodState,
+)
+from pinnace.kubelet.volumes.manager import Volumes
+
+#: Bytes of a termination message, and of the log that may stand in for one.
+MESSAGE_LIMIT = 4096
+LOG_MESSAGE_LIMIT = 2048
+LOG_MESSAGE_LINES = 80
+_PROPAGATION = {"HostToContainer": "PROPAGATION_HOST_TO_CONTAINER", "Bidirectional": "PROPAGATION_BIDIRECTIONAL"}
+
+
+@dataclass(slots=True)
+class Settings:
+    """One node's choices. ``memory`` is the machine's, in bytes."""
+
+    root: Path
+    node_ips: Sequence[str]
+    cluster_dns: Sequence[str]
+    cluster_domain: str
+    memory: int
+    allocatable: Mapping[str, str]
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    host_name: str = field(default_factory=lambda: os.uname().nodename)
+
+    @property
+    def pods_dir(self) -> Path:
+        return self.root / "pods"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.root / "logs"
+
+    def log_dir(self, pod: Object) -> Path:
+        return self.logs_dir / f"{meta.namespace(pod)}_{meta.name(pod)}_{meta.uid(pod)}"
+
+
+class MachinePreparation:
+    """Implements ``host.Preparation``."""
+
+    def __init__(
+        self, settings: Settings, volumes: Volumes, objects: ObjectCache, services: Informer, cgroups: Cgroups
+    ) -> None:
+        self._settings = settings
+        self._volumes = volumes
+        self._objects = objects
+        self._services = services
+        self._cgroups = cgroups
+
+    async def mount(self, pod: Object) -> None:
+        settings = self._settings
+        try:
+            (settings.pods_dir / meta.uid(pod)).mkdir(parents=True, exist_ok=True, mode=0o755)
+            settings.log_dir(pod).mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._cgroups.create(resources.cgroup_parent(pod), *resources.pod_limits(pod))
+        except OSError as error:
+            text = f"failed to ensure that the pod: {meta.uid(pod)} cgroups exist and are correctly applied: {error}"
+            raise StartFailure("ContainerCreating", text, event="FailedCreatePodContainer") from error
+        await self._volumes.mount(pod)
+
+    # -- sandboxes
+
+    async def sandbox(self, pod: Object, attempt: int) -> Config:
+        settings, spec = self._settings, pod["spec"]
+        name = "" if spec.get("hostNetwork") else dns.hostname(pod, settings.cluster_domain)[0]
+        conf = self._resolv_conf(pod)
+        sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
+        return {
+            "metadata": {
+                "name": meta.name(pod),
+                "namespace": meta.namespace(pod),
+                "uid": meta.uid(pod),
+                "attempt": attempt,
+            },
+            "hostname": name,
+            "log_directory": str(settings.log_dir(pod)),
+            "dns_config": {
+                "servers": list(conf.servers),
+                "searches": list(conf.searches),
+                "options": list(conf.options),
+            },
+            "port_mappings": _port_mappings(pod),
+            "labels": {**meta.labels(pod), **identity_labels(pod)},
+            "annotations": dict(meta.annotations(pod)),
+            "linux": {
+                "cgroup_parent": resources.cgroup_parent(pod),
+                "security_context": security.sandbox_security(pod),
+                "sysctls": {entry["name"]: entry["value"] for entry in sysctls},
+            },
+        }
+
+    def _resolv_conf(self, pod: Object) -> dns.ResolvConf:
+        settings = self._settings
+        try:
+            host = dns.parse(settings.resolv_conf.read_text())
+        except OSError:  # a machine without one has no name servers to hand on
+            host = dns.ResolvConf()
+        return dns.pod_resolv_conf(pod, host, settings.cluster_dns, settings.cluster_domain)
+
+    # -- containers
+
+    async def container(
+        self, pod: Object, spec: Object, kind: str, attempt: int, state: PodState, sandbox: Config, image: Image
+    ) -> Config:
+        box = state.sandbox()
+        host_network = bool(pod["spec"].get("hostNetwork"))
+        ips = tuple(self._settings.node_ips) if host_network or box is None else box.ips
+        self._volumes.know_addresses(meta.uid(pod), ips)
+        environment = await self._environment(pod, spec, ips)
+        command, arguments = env.command_line(spec, environment)
+        name = spec["name"]
+        termination = self._termination_file(pod, name, attempt)
+        annotations = {
+            HASH: spec_hash(spec),
+            RESTART_COUNT: str(attempt),
+            TERMINATION_PATH: spec.get("terminationMessagePath") or "/dev/termination-log",
+            TERMINATION_POLICY: spec.get("terminationMessagePolicy") or "File",
+            TERMINATION_FILE: str(termination),
+        }
+        (self._settings.log_dir(pod) / name).mkdir(parents=True, exist_ok=True)
+        return {
+            "metadata": {"name": name, "attempt": attempt},
+            "command": command,
+            "args": arguments,
+            "working_dir": spec.get("workingDir") or "",
+            "envs": [
+                {"key": key, "value": value.encode("utf-8", "surrogateescape")} for key, value in environment.items()
+            ],
+            "mounts": self._mounts(pod, spec, environment, ips, termination, annotations[TERMINATION_PATH]),
+            "labels": {**identity_labels(pod), CONTAINER_NAME: name},
+            "annotations": annotations,
+            "log_path": f"{name}/{attempt}.log",
+            "stdin": bool(spec.get("stdin")),
+            "stdin_once": bool(spec.get("stdinOnce")),
+            "tty": bool(spec.get("tty")),
+            "linux": {
+                "resources": resources.container_resources(pod, spec, self._settings.memory),
+                "security_context": security.container_security(pod, spec, image),
+            },
+        }
+
+    async def _environment(self, pod: Object, spec: Object, ips: Sequence[str]) -> dict[str, str]:
+        async def fetch(gvr: GVR, name: str) -> Object | None:
+            return await self._objects.get(gvr, meta.namespace(pod), name, f"{meta.uid(pod)}/env", lambda: None)
+
+        around = env.Surroundings(self._services, self._settings.node_ips, ips, self._settings.allocatable)
+        try:
+            return await env.environment(pod, spec, around, fetch)
+        except TimeoutError as error:
+            raise env.config_error("the API server does not answer") from error
+
+    def _termination_file(self, pod: Object, name: str, attempt: int) -> Path:
+        directory = self._settings.pods_dir / meta.uid(pod) / "containers" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"termination-{attempt}"
+        path.touch()
+        path.chmod(0o666)
+        return path
+
+    def _mounts(
+        self,
+        pod: Object,
+        spec: Object,
+        environment: Mapping[str, str],
+        ips: Sequence[str],
+        termination: Path,
+        termination_path: str,
+    ) -> list[Config]:
+        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
+        found: list[Config] = []
+        for mount in spec.get("volumeMounts") or ():
+            path = self._volumes.path(meta.uid(pod), volumes[mount["name"]])
+            sub = mount.get("subPath") or expand(mount.get("subPathExpr") or "", environment)
+            if sub:
+                path = _sub_path(path, sub)
+            target = mount["mountPath"]
+            entry: Config = {
+                "container_path": target if target.startswith("/") else f"/{target}",
+                "host_path": str(path),
+                "readonly": bool(mount.get("readOnly")),
+            }
+            if propagation := _PROPAGATION.get(mount.get("mountPropagation") or ""):
+                entry["propagation"] = propagation
+            found.append(entry)
+        taken = {entry["container_path"].rstrip("/") for entry in found}
+        if "/etc/hosts" not in taken:
+            found.append({"container_path": "/etc/hosts", "host_path": str(self._hosts_file(pod, ips))})
+        if termination_path not in taken:
+            found.append({"container_path": termination_path, "host_path": str(termination)})
+        return found
+
+    def _hosts_file(self, pod: Object, ips: Sequence[str]) -> Path:
+        path = self._settings.pods_dir / meta.uid(pod) / "etc-hosts"
+        host = Path("/etc/hosts").read_text() if pod["spec"].get("hostNetwork") else ""
+        path.write_text(dns.hosts_file(pod, ips, host, self._settings.cluster_domain))
+        path.chmod(0o644)
+        return path
+
+    # -- the end
+
+    async def finished(self, container: Container) -> str:
+        file = container.annotations.get(TERMINATION_FILE)
+        text = ""
+        if file:
+            try:
+                text = Path(file).read_bytes()[:MESSAGE_LIMIT].decode(errors="replace")
+            except OSError:  # torn down already
+                text = ""
+        policy = container.annotations.get(TERMINATION_POLICY)
+        if not text and policy == "FallbackToLogsOnError" and container.exit_code and container.log_path:
+            text = tail_of(Path(container.log_path), LOG_MESSAGE_LINES, LOG_MESSAGE_LIMIT)
+        return text or container.message
+
+    async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
+        self._objects.release(f"{uid}/env")
+        self._cgroups.remove(uid)
+        self._volumes.teardown(uid)
+        if not keep_logs:
+            for directory in self._settings.logs_dir.glob(f"*_{uid}"):
+                shutil.rmtree(directory, ignore_errors=True)
+
+    async def left_behind(self) -> list[str]:
+        try:
+            return [entry.name for entry in self._settings.pods_dir.iterdir()]
+        except FileNotFoundError:
+            return []
+
+
+def _sub_path(volume: Path, sub: str) -> Path:
+    """A path inside a volume, made if it is not there; links may not lead out of it. Raises StartFailure."""
+    root = volume.resolve()
+    path = (volume / sub).resolve()
+    if path != root and root not in path.parents:
+        message = f"subPath {sub!r} leads out of its volume"
+        raise StartFailure("CreateContainerConfigError", message, event="Failed", event_message=f"Error: {message}")
+    if not path.exists():
+        path.mkdir(parents=True, mode=0o750)
+    return path
+
+
+def _port_mappings(pod: Object) -> list[Config]:
+    if pod["spec"].get("hostNetwork"):
+        return []
+    return [
+        {
+            "protocol": port.get("protocol") or "TCP",
+            "container_port": port["containerPort"],
+            "host_port": port["hostPort"],
+            "host_ip": port.get("hostIP") or "",
+        }
+        for spec in [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+        for port in spec.get("ports") or ()
+        if port.get("hostPort")
+    ]
