@@ -115,7 +115,8 @@ def _cpu_utilization(metric: Object, where: str) -> int | None:
 
 
 def _hpa_v1_to_v2(obj: Object) -> None:
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    spec: Object = obj.setdefault("spec", {})
+    status: Object = obj.get("status", {})
     metrics = _taken(obj, "metrics") or []
     utilization = spec.pop("targetCPUUtilizationPercentage", None)
     if utilization is not None:
@@ -134,6 +135,8 @@ def _hpa_v1_to_v2(obj: Object) -> None:
     ):
         if value:
             holder[name] = value
+    if status:
+        obj["status"] = status
 
 
 #: What a device request holds itself in v1beta1 and under ``exactly`` in later versions.
