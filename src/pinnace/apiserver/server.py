@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pinnace
 from pinnace.api.registry import Registry
 from pinnace.apiserver import wiring
+from pinnace.apiserver.auth import discovery as issuer
 from pinnace.apiserver.auth.stack import Auth
 from pinnace.apiserver.discovery import Discovery
 from pinnace.apiserver.health import Health
@@ -75,6 +76,8 @@ class ApiServer:
             authorizer=authorizer or (auth.authorizer if auth else None),
         )
         wiring.register(self.router, auth, kubelet_tls)
+        if auth is not None:
+            self.others.roots.update(issuer.handlers(auth.tokens, self._url))
         #: Run in order after the listeners are up, before ``/readyz`` is ok.
         self.post_start: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         #: (host, port) of each listener, once started.
@@ -84,6 +87,10 @@ class ApiServer:
         self._pending_hooks: set[str] = set()
         self._stopping = False
         self.health.ready["shutdown"] = lambda: "process is shutting down" if self._stopping else None
+
+    def _url(self) -> str:
+        host, port = self.addresses[0]
+        return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     def transport(self, user: User) -> InProcess:
         """A client transport with that identity."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from pinnace.api import meta
 from pinnace.api.types import Object
+from pinnace.apiserver.auth.aggregation import RoleAggregation
 from pinnace.apiserver.auth.authorize import Authorizers, refused
 from pinnace.apiserver.auth.policy import Policy
 from pinnace.apiserver.auth.rbac import RbacAuthorizer
@@ -224,3 +226,30 @@ def test_the_policy_follows_the_store_without_one() -> None:
 def test_refusals_are_worded_as_clients_know_them(attributes: Attributes, message: str) -> None:
     error = refused(attributes)
     assert (error.code, error.reason, error.message) == (403, "Forbidden", message)
+
+
+async def test_aggregated_roles_follow_what_their_selectors_choose(store: Store) -> None:
+    aggregation = RoleAggregation(store, VirtualClock())
+    aggregation.start()
+    things = {"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["things"]}
+    label = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    key = f"{RBAC}clusterroles/things"
+    role: Object = {
+        "kind": "ClusterRole",
+        "apiVersion": "v1",
+        "metadata": {"name": "things", "labels": label},
+        "rules": [things],
+    }
+    await put(store, key, role)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    for name in ("view", "edit", "admin"):
+        assert things in get(store, f"{RBAC}clusterroles/{name}")["rules"]
+    settled = store.revision
+    await aggregation.settle()
+    assert store.revision == settled
+    await put(store, key, {**role, "rules": []})
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert things not in get(store, f"{RBAC}clusterroles/admin")["rules"]
+    aggregation.close()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import orjson
+
 from pinnace.api.types import Object
 from pinnace.apiserver.auth.jwt import ALGORITHM
 from pinnace.apiserver.auth.tokens import ServiceAccountTokens
+from pinnace.apiserver.request import Request
+from pinnace.apiserver.response import Response, text
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
 KEYS_PATH = "/openid/v1/jwks"
@@ -25,3 +31,26 @@ def openid_configuration(tokens: ServiceAccountTokens, server: str) -> Object:
 def public_keys(tokens: ServiceAccountTokens) -> Object:
     """The JSON Web Key Set."""
     return {"keys": [tokens.keys.public_jwk()]}
+
+
+def handlers(tokens: ServiceAccountTokens, server: Callable[[], str]) -> dict[str, Callable[[Request], Response]]:
+    """Handlers of both, by the first part of the path. ``server`` tells the API server's URL."""
+
+    def configuration(request: Request) -> Response:
+        if request.path != CONFIGURATION_PATH:
+            return text(404, "404 page not found\n")
+        return _answer(request, openid_configuration(tokens, server()), "application/json")
+
+    def keys(request: Request) -> Response:
+        if request.path != KEYS_PATH:
+            return text(404, "404 page not found\n")
+        return _answer(request, public_keys(tokens), KEYS_CONTENT_TYPE)
+
+    return {".well-known": configuration, "openid": keys}
+
+
+def _answer(request: Request, obj: Object, content_type: str) -> Response:
+    if request.shared:
+        return Response(200, object=obj)
+    headers = (("Cache-Control", "public, max-age=3600"),)
+    return Response(200, orjson.dumps(obj), content_type=content_type, headers=headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pinnace.apiserver.auth.aggregation import RoleAggregation
 from pinnace.apiserver.auth.authenticate import Authenticators
 from pinnace.apiserver.auth.authorize import Authorizers
 from pinnace.apiserver.auth.impersonate import Impersonators
@@ -34,18 +35,23 @@ class Auth:
     token_requests: TokenRequests
     reviews: Reviews
     policy_watch: Watch
+    aggregation: RoleAggregation
 
     def close(self) -> None:
         self.policy_watch.cancel()
         self.nodes.close()
+        self.aggregation.close()
 
 
 def open_auth(store: Store, clock: Clock, signing_key: Path) -> Auth:
-    """``signing_key`` is the ``sa.key`` of the cluster's PKI. The policy in force is the store's from here on."""
+    """Within the event loop that owns the store. ``signing_key`` is the ``sa.key`` of the cluster's PKI. The policy in
+    force is the store's from here on."""
     lookup = store_lookup(store)
     policy, nodes = Policy(), NodeAuthorizer()
     policy_watch = policy.follow(store)
     nodes.follow(store)
+    aggregation = RoleAggregation(store, clock)
+    aggregation.start()
     rbac = RbacAuthorizer(policy)
     authorizers = Authorizers(nodes, rbac)
     tokens = ServiceAccountTokens(Keys(signing_key), lookup, clock)
@@ -60,4 +66,5 @@ def open_auth(store: Store, clock: Clock, signing_key: Path) -> Auth:
         token_requests=TokenRequests(tokens, lookup, clock),
         reviews=Reviews(authorizers, rbac, tokens, clock),
         policy_watch=policy_watch,
+        aggregation=aggregation,
     )
