@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from pinnace.api.errors import FieldError
 from pinnace.api.types import Object
+from pinnace.api.validation import batch, core, metadata, network, networking, pods, rbac, storage, workloads
 from pinnace.api.validation import formats as f
-from pinnace.api.validation import metadata, pods, storage
 
 #: ``(errors, new, old, subresource)``: adds to ``errors``.
 KindCheck = Callable[[list[FieldError], Object, Object | None, str], None]
@@ -50,6 +50,7 @@ CLUSTER_SCOPED: frozenset[tuple[str, str]] = frozenset(
 
 #: Of kinds that are not named by a DNS subdomain.
 NAMES: dict[tuple[str, str], metadata.NameCheck] = {
+    ("", "Event"): metadata.path_segment_name,
     ("", "Namespace"): metadata.label_name,
     ("", "Service"): metadata.label_name,
     ("apps", "StatefulSet"): metadata.label_name,
@@ -63,9 +64,44 @@ NAMES: dict[tuple[str, str], metadata.NameCheck] = {
 }
 
 KINDS: dict[tuple[str, str], KindCheck] = {
+    ("", "Binding"): core.binding,
+    ("", "ConfigMap"): core.config_map,
+    ("", "Endpoints"): network.endpoints,
+    ("", "Event"): core.event,
+    ("", "LimitRange"): core.limit_range,
+    ("", "Namespace"): core.namespace,
+    ("", "Node"): core.node,
     ("", "PersistentVolume"): storage.volume,
     ("", "PersistentVolumeClaim"): storage.claim,
     ("", "Pod"): pods.pod,
+    ("", "PodTemplate"): workloads.pod_template,
+    ("", "ReplicationController"): workloads.replication_controller,
+    ("", "ResourceQuota"): core.resource_quota,
+    ("", "Secret"): core.secret,
+    ("", "Service"): network.service,
+    ("apps", "ControllerRevision"): workloads.controller_revision,
+    ("apps", "DaemonSet"): workloads.daemon_set,
+    ("apps", "Deployment"): workloads.deployment,
+    ("apps", "ReplicaSet"): workloads.replica_set,
+    ("apps", "StatefulSet"): workloads.stateful_set,
+    ("autoscaling", "HorizontalPodAutoscaler"): workloads.horizontal_pod_autoscaler,
+    ("autoscaling", "Scale"): workloads.scale,
+    ("batch", "CronJob"): batch.cron_job,
+    ("batch", "Job"): batch.job,
+    ("coordination.k8s.io", "Lease"): core.lease,
+    ("discovery.k8s.io", "EndpointSlice"): network.endpoint_slice,
+    ("events.k8s.io", "Event"): core.event,
+    ("networking.k8s.io", "IPAddress"): networking.ip_address,
+    ("networking.k8s.io", "Ingress"): networking.ingress,
+    ("networking.k8s.io", "IngressClass"): networking.ingress_class,
+    ("networking.k8s.io", "NetworkPolicy"): networking.network_policy,
+    ("networking.k8s.io", "ServiceCIDR"): networking.service_cidr,
+    ("policy", "PodDisruptionBudget"): workloads.pod_disruption_budget,
+    (_RBAC, "ClusterRole"): rbac.cluster_role,
+    (_RBAC, "ClusterRoleBinding"): rbac.cluster_role_binding,
+    (_RBAC, "Role"): rbac.role,
+    (_RBAC, "RoleBinding"): rbac.role_binding,
+    ("scheduling.k8s.io", "PriorityClass"): core.priority_class,
     ("storage.k8s.io", "StorageClass"): storage.storage_class,
     ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pinnace.api import pods as pod_facts
 from pinnace.api import quantity
 from pinnace.api.errors import (
@@ -359,7 +361,9 @@ def _gated(errors: Errors, new: Object, old: Object) -> None:
         why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
         errors.append(invalid_value("spec.nodeSelector", selector, why))
     path = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
-    before, after, at = old, new, "spec." + ".".join(path)
+    at = "spec." + ".".join(path)
+    before: Any = old
+    after: Any = new
     for key in path:
         before, after = (before or {}).get(key) or {}, (after or {}).get(key) or {}
     if not before:

@@ -112,13 +112,12 @@ def claim(errors: Errors, new: Object, old: Object | None, subresource: str) -> 
     if before.get("storageClassName") is None:
         kept["storageClassName"] = None
     if {k: v for k, v in kept.items() if v is not None} != {k: v for k, v in before.items() if v is not None}:
-        why = (
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-        )
+        free = "resources.requests and volumeAttributesClassName for bound claims"
+        why = f"spec is immutable after creation except {free}"
         errors.append(forbidden_field("spec", f"{why}\n{unified(before, kept)}"))
-    sizes = [((s.get("resources") or {}).get("requests") or {}).get("storage") for s in (spec, before)]
+    size, was = (((s.get("resources") or {}).get("requests") or {}).get("storage") or "0" for s in (spec, before))
     held = ((old.get("status") or {}).get("capacity") or {}).get("storage") or "0"
-    if None not in sizes and quantity.compare(*sizes) < 0 and quantity.compare(sizes[0], held) <= 0:
+    if quantity.compare(size, was) < 0 and quantity.compare(size, held) <= 0:
         at = "spec.resources.requests.storage"
         errors.append(forbidden_field(at, "field can not be less than status.capacity"))
     immutable(errors, "volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
@@ -182,13 +181,9 @@ def storage_class(errors: Errors, new: Object, old: Object | None, subresource: 
         one_of(errors, "reclaimPolicy", new.get("reclaimPolicy"), ("Delete", "Retain"))
         one_of(errors, "volumeBindingMode", new.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"))
         return
-    for key, shown in (
-        ("parameters", "parameters"),
-        ("provisioner", "provisioner"),
-        ("reclaimPolicy", "reclaimPolicy"),
-    ):
+    for key in ("parameters", "provisioner", "reclaimPolicy"):
         if (new.get(key) or None) != (old.get(key) or None):
-            errors.append(forbidden_field(shown, f"updates to {key} are forbidden."))
+            errors.append(forbidden_field(key, f"updates to {key} are forbidden."))
     immutable(errors, "volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))
 
 
