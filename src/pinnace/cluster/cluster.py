@@ -40,7 +40,7 @@ class Cluster:
         self._report = report
         self._plane = ControlPlane(chosen, self.clock)
         self._started: list[Part] = []
-        self._informers: Informers | None = None
+        self._informers: list[Informers] = []
         self._began = time.monotonic()
         self._runtime = "none"
         self._waiting_for = "the API server"
@@ -119,6 +119,11 @@ class Cluster:
         assert self._plane.server is not None
         return Client(self._plane.server.transport(User(name, groups=(*groups, AUTHENTICATED))))
 
+    def _informers_of(self, client: Client) -> Informers:
+        informers = Informers(client, self.clock)
+        self._informers.append(informers)
+        return informers
+
     # -- parts
 
     async def _controllers(self) -> list[Part]:
@@ -132,8 +137,7 @@ class Cluster:
         from pinnace.scheduler.scheduler import Scheduler
 
         client = self.client("system:kube-scheduler")
-        self._informers = Informers(client, self.clock)
-        return [Scheduler(client, self._informers, self.clock)]
+        return [Scheduler(client, self._informers_of(client), self.clock)]
 
     async def _network(self) -> list[Part]:
         return []
@@ -203,9 +207,10 @@ class Cluster:
         problems: list[str] = []
         while self._started:
             part = self._started.pop()
+            if part is self._plane:
+                while self._informers:
+                    await self._stop_one("informers", self._informers.pop().stop, problems)
             await self._stop_one(part.name, part.stop, problems)
-            if part.name == "scheduler" and self._informers is not None:
-                await self._stop_one("informers", self._informers.stop, problems)
         if problems:
             self._report("stopped, but " + "; ".join(problems))
 

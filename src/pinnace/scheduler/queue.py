@@ -2,7 +2,8 @@
 
 A waiting Pod is in exactly one place: *active* (highest priority first, then oldest), *backing off* after a failed try
 (1 s, doubling to 10 s), or *unschedulable*: parked until something happens that could make one of the plugins that
-turned it down pass, at the latest after five minutes.
+turned it down pass, at the latest after five minutes. When nothing is active, Pods that were unschedulable do not sit
+out their back-off (KEP-5142); those whose try went wrong do.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class SchedulingQueue:
         self._order = itertools.count()
         self._wakeup = asyncio.Event()
         self._backoffs: dict[str, Timer] = {}
+        self._eager: dict[str, _Waiting] = {}  # those backing off that may go before their time
         self._flush: Timer | None = None
 
     def __len__(self) -> int:
@@ -90,14 +92,26 @@ class SchedulingQueue:
             await self._wakeup.wait()
 
     def pop_ready(self) -> PodInfo | None:
+        waiting = self._next_active() or self._next_backing_off()
+        if waiting is None:
+            return None
+        waiting.place = "trying"
+        waiting.attempts += 1
+        waiting.tried = self._clock.monotonic()
+        return waiting.info
+
+    def _next_active(self) -> _Waiting | None:
         while self._active:
             waiting = heapq.heappop(self._active)
             if waiting.place == "active":
-                waiting.place = "trying"
-                waiting.attempts += 1
-                waiting.tried = self._clock.monotonic()
-                return waiting.info
+                return waiting
         return None
+
+    def _next_backing_off(self) -> _Waiting | None:
+        waiting = min(self._eager.values(), default=None)
+        if waiting is not None:
+            self._cancel_backoff(waiting.info.uid)
+        return waiting
 
     def done(self, uid: str) -> None:
         """The Pod is on a node."""
@@ -107,7 +121,7 @@ class SchedulingQueue:
         """The try went wrong for no fault of the Pod (a conflict, the API away): again after its back-off."""
         waiting = self._pods.get(uid)
         if waiting is not None and waiting.place == "trying":
-            self._activate_or_back_off(waiting)
+            self._activate_or_back_off(waiting, eager=False)
 
     def unschedulable(self, uid: str, plugins: frozenset[str]) -> None:
         """No node passed; ``plugins`` turned some down. Parked until something they care about happens."""
@@ -133,7 +147,7 @@ class SchedulingQueue:
         heapq.heappush(self._active, waiting)
         self._wakeup.set()
 
-    def _activate_or_back_off(self, waiting: _Waiting) -> None:
+    def _activate_or_back_off(self, waiting: _Waiting, *, eager: bool = True) -> None:
         left = waiting.tried + self.backoff(waiting.attempts) - self._clock.monotonic()
         if left <= 0:
             self._activate(waiting)
@@ -141,13 +155,17 @@ class SchedulingQueue:
         waiting.place = "backoff"
         self._cancel_backoff(waiting.info.uid)
         self._backoffs[waiting.info.uid] = self._clock.call_later(left, self._backed_off, waiting)
+        if eager:
+            self._eager[waiting.info.uid] = waiting
+            self._wakeup.set()
 
     def _backed_off(self, waiting: _Waiting) -> None:
-        self._backoffs.pop(waiting.info.uid, None)
+        self._cancel_backoff(waiting.info.uid)
         if waiting.place == "backoff":
             self._activate(waiting)
 
     def _cancel_backoff(self, uid: str) -> None:
+        self._eager.pop(uid, None)
         if (timer := self._backoffs.pop(uid, None)) is not None:
             timer.cancel()
 
@@ -166,6 +184,7 @@ class SchedulingQueue:
         for cancel in self._timers():
             cancel()
         self._backoffs.clear()
+        self._eager.clear()
         self._flush = None
 
     def _timers(self) -> list[Callable[[], None]]:

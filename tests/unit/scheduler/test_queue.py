@@ -81,3 +81,20 @@ async def test_a_changed_pod_is_tried_again_and_a_removed_one_never():
     assert ready is not None and ready.uid == "a"
     assert queue.pop_ready() is None
     assert len(queue) == 1
+
+
+async def test_with_nothing_else_to_do_an_unschedulable_pod_does_not_sit_out_its_back_off():
+    clock = VirtualClock()
+    queue = SchedulingQueue(clock)
+    queue.add(pod("waits"))
+    queue.add(pod("failed"))
+    for _ in range(2):
+        await queue.pop()
+    queue.unschedulable("waits", frozenset({""}))
+    queue.failed("failed")
+    assert queue.pop_ready() is None
+    queue.happened(ClusterEvent.NODE_CHANGED)
+    assert (await queue.pop()).uid == "waits"
+    assert queue.pop_ready() is None
+    await clock.advance(1)
+    assert (await queue.pop()).uid == "failed"
