@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
@@ -160,15 +161,21 @@ async def test_documents_are_compressed_and_validated_by_their_etag(registry: Re
     assert (await fetch(api, "/openapi/v3/apis/batch/v1", if_none_match=headers["Etag"])).status == 304
 
 
-@pytest.mark.parametrize("path", ["/openapi", "/openapi/v3/apis/apps", "/openapi/v4"])
+@pytest.mark.parametrize("path", ["/openapi", "/openapi/v3/apis/apps", "/openapi/v4", "/openapi/v3/apis/none/v1"])
 def test_other_paths_are_unknown(registry: Registry, path: str) -> None:
     assert OpenApi(registry).answer(Request("GET", path, "", {}, b"")) is None
 
 
-async def test_unknown_group_versions_and_formats_are_refused(registry: Registry) -> None:
+async def test_formats_that_are_not_served_are_refused(registry: Registry) -> None:
     api = OpenApi(registry)
-    assert (await fetch(api, "/openapi/v3/apis/none/v1")).status == 404
-    assert (await fetch(api, "/openapi/v3/apis/apps/v1", accept="text/html")).status == 406
+    for path in ("/openapi/v3/apis/apps/v1", "/openapi/v2"):
+        assert (await fetch(api, path, accept="text/html")).status == 406
+
+
+async def test_a_document_asked_for_by_many_at_once_is_the_same(registry: Registry) -> None:
+    api = OpenApi(registry)
+    answers = await asyncio.gather(*(fetch(api, "/openapi/v3/apis/apps/v1") for _ in range(5)))
+    assert len({body(answer) for answer in answers}) == 1
 
 
 async def test_a_kind_without_a_schema_is_described_as_open() -> None:

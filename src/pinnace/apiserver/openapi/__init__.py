@@ -26,6 +26,9 @@ from pinnace.apiserver.response import JSON, Response, of_error
 _JSON_TYPES = ("application/json", "application/*", "*/*", "")
 
 
+Maker = Callable[[list[Resource]], bytes]
+
+
 class _Document(NamedTuple):
     content_type: str
     etag: str
@@ -40,7 +43,7 @@ class OpenApi:
         self._generation = -1
         self._index = b""
         self._documents: dict[str, _Document] = {}
-        self._making: dict[str, asyncio.Task[_Document | None]] = {}
+        self._making: dict[str, asyncio.Task[_Document]] = {}
 
     def answer(self, request: Request) -> Response | Coroutine[Any, Any, Response] | None:
         """The answer to a GET."""
@@ -54,19 +57,23 @@ class OpenApi:
         if path == "/openapi/v3":
             self._index = self._index or orjson.dumps(self.index()) + b"\n"
             return Response(200, self._index, headers=(("Vary", "Accept"),))
+        # The rows are gathered here: in the thread the registry might change meanwhile.
+        groups = discovery.groups(self._registry)
         if path == "/openapi/v2":
             protobuf = _wants_protobuf(accept)
             if not protobuf and not _wants_json(accept):
                 return _not_acceptable(JSON, gnostic.ASKED_TYPE)
-            key, content_type = ("v2.pb", gnostic.CONTENT_TYPE) if protobuf else ("v2", JSON)
-            make = documents.v2_protobuf if protobuf else documents.v2_json
-            return self._document(request, key, content_type, lambda: make(self._registry))
-        group_version = _group_version(path)
-        if group_version is None:
+            everything = [row for versions in groups.values() for rows in versions.values() for row in rows]
+            if protobuf:
+                return self._document(request, "v2.pb", gnostic.CONTENT_TYPE, documents.v2_protobuf, everything)
+            return self._document(request, "v2", JSON, documents.v2_json, everything)
+        group, version = _group_version(path)
+        rows = groups.get(group, {}).get(version)
+        if rows is None:
             return None
         if not _wants_json(accept):
             return _not_acceptable(JSON)
-        return self._document(request, path, JSON, lambda: documents.v3(self._registry, *group_version))
+        return self._document(request, path, JSON, documents.v3, rows)
 
     def index(self) -> Object:
         """``/openapi/v3``: where the document of each group version is."""
@@ -86,33 +93,32 @@ class OpenApi:
         return hashlib.sha256(orjson.dumps(seed)).hexdigest().upper()
 
     def _document(
-        self, request: Request, key: str, content_type: str, make: Callable[[], bytes | None]
+        self, request: Request, key: str, content_type: str, make: Maker, rows: list[Resource]
     ) -> Response | Coroutine[Any, Any, Response]:
         document = self._documents.get(key)
         if document is not None:
             return _respond(request, document)
-        return self._made(request, key, content_type, make)
+        return self._made(request, key, content_type, make, rows)
 
-    async def _made(self, request: Request, key: str, content_type: str, make: Callable[[], bytes | None]) -> Response:
+    async def _made(self, request: Request, key: str, content_type: str, make: Maker, rows: list[Resource]) -> Response:
         """Make the document once, however many ask for it at the same time."""
         making = self._making.get(key)
         if making is None:
-            work = asyncio.to_thread(_made_document, content_type, make)
+            work = asyncio.to_thread(_made_document, content_type, make, rows)
             making = self._making[key] = asyncio.get_running_loop().create_task(work)
-            making.add_done_callback(lambda _: self._making.pop(key, None))
         generation = self._generation
-        document = await asyncio.shield(making)
-        if document is None:
-            return Response(404, b"404 page not found\n", content_type="text/plain; charset=utf-8")
-        if generation == self._registry.generation:
+        try:
+            document = await asyncio.shield(making)
+        finally:
+            if making.done() and self._making.get(key) is making:
+                del self._making[key]
+        if generation == self._generation:
             self._documents[key] = document
         return _respond(request, document)
 
 
-def _made_document(content_type: str, make: Callable[[], bytes | None]) -> _Document | None:
-    content = make()
-    if content is None:
-        return None
+def _made_document(content_type: str, make: Maker, rows: list[Resource]) -> _Document:
+    content = make(rows)
     etag = f'"{hashlib.sha256(content).hexdigest().upper()}"'
     return _Document(content_type, etag, gzip.compress(content, 6, mtime=0))
 
@@ -127,13 +133,14 @@ def _respond(request: Request, document: _Document) -> Response:
     return Response(200, gzip.decompress(document.compressed), content_type=document.content_type, headers=headers)
 
 
-def _group_version(path: str) -> tuple[str, str] | None:
+def _group_version(path: str) -> tuple[str, str]:
+    """Group and version of a document's path; two empty strings for any other."""
     match path.split("/")[1:]:
         case ["openapi", "v3", "api", version]:
             return "", version
         case ["openapi", "v3", "apis", group, version] if group:
             return group, version
-    return None
+    return "", ""
 
 
 def _media_types(accept: str) -> list[str]:

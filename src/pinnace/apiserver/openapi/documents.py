@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 
 import pinnace
-from pinnace.api.registry import Registry, Resource
+from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.apiserver import discovery
 from pinnace.apiserver.openapi import gnostic, operations, schemas
 from pinnace.apiserver.openapi.operations import PARAMETERS, Operation
 from pinnace.apiserver.openapi.schemas import PREFIX, Version
@@ -25,43 +24,32 @@ def info() -> Object:
     return {"title": "Kubernetes", "version": pinnace.KUBERNETES_VERSION}
 
 
-def v3(registry: Registry, group: str, version: str) -> bytes | None:
-    """The document of one group version; None if nothing is served there."""
-    rows = discovery.groups(registry).get(group, {}).get(version)
-    if rows is None:
-        return None
+def v3(rows: list[Resource]) -> bytes:
+    """The document of one group version, given its resources."""
     return _json(
         {"openapi": "3.0.0", "info": info()},
         {
             "paths": ((path, _path_item(path, found, 3)) for path, found in operations.paths(rows)),
-            "components.schemas": iter(dict(schemas.all_schemas(rows, 3)).items()),
+            "components.schemas": schemas.all_schemas(rows, 3),
         },
     )
 
 
-def v2_json(registry: Registry) -> bytes:
+def v2_json(rows: list[Resource]) -> bytes:
     """The document of all group versions as JSON."""
     return _json(
-        {"swagger": "2.0", "info": info()}, {"paths": _v2_paths(registry), "definitions": _v2_schemas(registry)}
+        {"swagger": "2.0", "info": info()}, {"paths": _v2_paths(rows), "definitions": schemas.all_schemas(rows, 2)}
     )
 
 
-def v2_protobuf(registry: Registry) -> bytes:
+def v2_protobuf(rows: list[Resource]) -> bytes:
     """The document of all group versions as gnostic's ``openapi.v2.Document``."""
-    return gnostic.document(info(), _v2_paths(registry), _v2_schemas(registry))
+    return gnostic.document(info(), _v2_paths(rows), schemas.all_schemas(rows, 2))
 
 
-def _rows(registry: Registry) -> list[Resource]:
-    return [row for versions in discovery.groups(registry).values() for rows in versions.values() for row in rows]
-
-
-def _v2_paths(registry: Registry) -> Iterator[tuple[str, Object]]:
-    for path, found in operations.paths(_rows(registry)):
+def _v2_paths(rows: list[Resource]) -> Iterator[tuple[str, Object]]:
+    for path, found in operations.paths(rows):
         yield path, _path_item(path, found, 2)
-
-
-def _v2_schemas(registry: Registry) -> Iterator[tuple[str, Object]]:
-    return schemas.all_schemas(_rows(registry), 2)
 
 
 def _json(head: Object, sections: dict[str, Iterator[tuple[str, Object]]]) -> bytes:
