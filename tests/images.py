@@ -1,0 +1,138 @@
+"""Images for tests, built from Debian's static busybox and from installed binaries with their libraries."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+BUSYBOX = Path("/bin/busybox")
+_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Layer:
+    """One image layer in the making."""
+
+    def __init__(self) -> None:
+        self._buffer = io.BytesIO()
+        self._archive = tarfile.open(fileobj=self._buffer, mode="w")  # noqa: SIM115 - closed by ``content``
+        self._there: set[str] = set()
+
+    def directory(self, name: str, mode: int = 0o755) -> None:
+        if name in self._there:
+            return
+        self._there.add(name)
+        info = tarfile.TarInfo(name)
+        info.type, info.mode = tarfile.DIRTYPE, mode
+        self._archive.addfile(info)
+
+    def file(self, name: str, content: bytes, mode: int = 0o644) -> None:
+        self._parents(name)
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(content), mode
+        self._archive.addfile(info, io.BytesIO(content))
+
+    def link(self, name: str, target: str) -> None:
+        self._parents(name)
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = tarfile.SYMTYPE, target
+        self._archive.addfile(info)
+
+    def _parents(self, name: str) -> None:
+        for parent in reversed(Path(name).parents):
+            if str(parent) != ".":
+                self.directory(str(parent))
+
+    def binary(self, path: Path) -> None:
+        """An installed program at the same path, with the libraries that it needs."""
+        self.file(str(path).lstrip("/"), path.read_bytes(), 0o755)
+        listed = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=True).stdout
+        for library in sorted(set(re.findall(r"(/\S+)", listed))):
+            if library.lstrip("/") not in self._there:
+                self._there.add(library.lstrip("/"))
+                self.file(library.lstrip("/"), Path(os.path.realpath(library)).read_bytes(), 0o755)
+
+    def content(self) -> bytes:
+        self._archive.close()
+        return self._buffer.getvalue()
+
+
+def oci_archive(target: Path, names: Sequence[str], layer: bytes, config: Mapping[str, Any]) -> Path:
+    """An OCI layout as a tar file, with one image of one layer under ``names``."""
+    machine = _ARCHITECTURE[platform.machine()]
+    files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+
+    def blob(content: bytes, media_type: str) -> dict[str, Any]:
+        digest = hashlib.sha256(content).hexdigest()
+        files[f"blobs/sha256/{digest}"] = content
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+    image = {
+        "architecture": machine,
+        "os": "linux",
+        "config": dict(config),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob(json.dumps(image).encode(), "application/vnd.oci.image.config.v1+json"),
+        "layers": [blob(layer, "application/vnd.oci.image.layer.v1.tar")],
+    }
+    entry = blob(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
+    entries = [{**entry, "annotations": {"io.containerd.image.name": name}} for name in names]
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+    _pack(target, files)
+    return target
+
+
+def docker_archive(target: Path, names: Sequence[str], layer: bytes, config: Mapping[str, Any]) -> Path:
+    """What ``docker save`` writes, with one image of one layer under ``names``."""
+    image = {
+        "architecture": _ARCHITECTURE[platform.machine()],
+        "os": "linux",
+        "config": dict(config),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    content = json.dumps(image).encode()
+    file = f"{hashlib.sha256(content).hexdigest()}.json"
+    manifest = [{"Config": file, "RepoTags": list(names), "Layers": ["layer.tar"]}]
+    _pack(target, {file: content, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()})
+    return target
+
+
+def _pack(target: Path, files: Mapping[str, bytes]) -> None:
+    with tarfile.open(target, "w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+
+
+def base_layer() -> Layer:
+    """busybox under all its names, users, and the directories that programs expect."""
+    layer = Layer()
+    layer.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+    applets = subprocess.run([str(BUSYBOX), "--list"], capture_output=True, text=True, check=True).stdout.split()
+    for applet in applets:
+        if applet != "busybox":
+            layer.link(f"bin/{applet}", "/bin/busybox")
+    layer.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+    layer.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+    layer.directory("tmp", 0o1777)
+    for name in ("root", "var", "var/tmp", "usr", "usr/bin"):
+        layer.directory(name)
+    return layer
+
+
+def busybox(directory: Path, names: Iterable[str] = ("docker.io/library/busybox:latest",)) -> Path:
+    config = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
+    return oci_archive(directory / "busybox.tar", list(names), base_layer().content(), config)
