@@ -12,11 +12,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pinnace.cluster import config
+from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.datadir import DataDir
 from pinnace.cluster.errors import ClusterError, Exit
+from pinnace.core.clock import RealClock
+
+if TYPE_CHECKING:
+    from pinnace.cluster.cluster import Cluster
 
 Report = Callable[[str], None]
 
@@ -59,20 +65,24 @@ def _say(line: str) -> None:
 
 def _serve(chosen: ClusterConfig, directory: DataDir, timeout: float, report: Report, ready: Report) -> int:
     """Run the cluster until it is told to stop; ``ready`` gets the summary once it is ready."""
+    clock = RealClock()
+    certificates = Certificates(chosen, clock)
+    certificates.begin()
+
     import uvloop
 
-    _log_to_stderr()
-    return uvloop.run(_serve_async(chosen, directory, timeout, report, ready))
-
-
-async def _serve_async(chosen: ClusterConfig, directory: DataDir, timeout: float, report: Report, ready: Report) -> int:
     from pinnace.cluster.cluster import Cluster
 
+    _log_to_stderr()
+    cluster = Cluster(chosen, directory, report, clock, certificates)
+    return uvloop.run(_serve_async(cluster, timeout, report, ready))
+
+
+async def _serve_async(cluster: Cluster, timeout: float, report: Report, ready: Report) -> int:
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop.set)
-    cluster = Cluster(chosen, directory, report)
     stopping = loop.create_task(told_to_stop.wait())
     starting = loop.create_task(cluster.start(timeout))
     try:

@@ -18,11 +18,12 @@ from pinnace.apiserver.request import User
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
 from pinnace.cluster import config, kubeconfig, machine
+from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.controlplane import ControlPlane
 from pinnace.cluster.datadir import DataDir
 from pinnace.cluster.errors import ClusterError, Exit
-from pinnace.core.clock import Clock, RealClock, timeout
+from pinnace.core.clock import Clock, timeout
 from pinnace.core.supervisor import Part
 
 AUTHENTICATED = "system:authenticated"
@@ -32,13 +33,18 @@ class Cluster:
     """A cluster on a data directory that the caller holds."""
 
     def __init__(
-        self, chosen: ClusterConfig, directory: DataDir, report: Callable[[str], None], clock: Clock | None = None
+        self,
+        chosen: ClusterConfig,
+        directory: DataDir,
+        report: Callable[[str], None],
+        clock: Clock,
+        certificates: Certificates,
     ) -> None:
         self.config = chosen
-        self.clock: Clock = clock or RealClock()
+        self.clock = clock
         self._directory = directory
         self._report = report
-        self._plane = ControlPlane(chosen, self.clock)
+        self._plane = ControlPlane(chosen, clock, certificates)
         self._started: list[Part] = []
         self._informers: list[Informers] = []
         self._began = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
 
 from pinnace.api import builtin
 from pinnace.apiserver.admission.chain import default_admission
@@ -11,7 +10,8 @@ from pinnace.apiserver.allocation.services import ServiceAllocator
 from pinnace.apiserver.auth import stack
 from pinnace.apiserver.bootstrap import objects, reconcile
 from pinnace.apiserver.server import ApiServer, stamp
-from pinnace.cluster import config, pki
+from pinnace.cluster import config
+from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock
@@ -24,14 +24,14 @@ class ControlPlane:
 
     name = "apiserver"
 
-    def __init__(self, chosen: ClusterConfig, clock: Clock, *, nodes: Sequence[pki.Leaf] = ()) -> None:
+    def __init__(self, chosen: ClusterConfig, clock: Clock, certificates: Certificates) -> None:
         self._config = chosen
         self._clock = clock
-        self._nodes = nodes
+        self._certificates = certificates
         self._store: Store | None = None
         self._auth: stack.Auth | None = None
         self._allocator: ServiceAllocator | None = None
-        self.pki = pki.Pki(chosen.data_dir / "pki", now=clock.now())
+        self.pki = certificates.pki
         self.server: ApiServer | None = None
 
     @property
@@ -49,7 +49,7 @@ class ControlPlane:
 
     async def start(self) -> None:
         """Raises ClusterError."""
-        self.pki.ensure(pki.api_server_names(self._config.host, (config.HOST_ADDRESS,)), self._nodes)
+        self._certificates.finish()
         await self._open_store()
         assert self._store is not None
         self._auth = stack.open_auth(self._store, self._clock, self.pki.key("sa"))
