@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pinnace.api.errors import FieldError
 from pinnace.api.types import Object
-from pinnace.api.validation import batch, core, metadata, network, networking, pods, rbac, storage, workloads
+from pinnace.api.validation import batch, cluster, core, metadata, network, networking, pods, rbac, storage, workloads
 from pinnace.api.validation import formats as f
 
 #: ``(errors, new, old, subresource)``: adds to ``errors``.
@@ -79,6 +79,10 @@ KINDS: dict[tuple[str, str], KindCheck] = {
     ("", "ResourceQuota"): core.resource_quota,
     ("", "Secret"): core.secret,
     ("", "Service"): network.service,
+    (_ADMISSION, "MutatingWebhookConfiguration"): cluster.webhook_configuration,
+    (_ADMISSION, "ValidatingWebhookConfiguration"): cluster.webhook_configuration,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): cluster.custom_resource_definition,
+    ("apiregistration.k8s.io", "APIService"): cluster.api_service,
     ("apps", "ControllerRevision"): workloads.controller_revision,
     ("apps", "DaemonSet"): workloads.daemon_set,
     ("apps", "Deployment"): workloads.deployment,
@@ -88,20 +92,26 @@ KINDS: dict[tuple[str, str], KindCheck] = {
     ("autoscaling", "Scale"): workloads.scale,
     ("batch", "CronJob"): batch.cron_job,
     ("batch", "Job"): batch.job,
+    ("certificates.k8s.io", "CertificateSigningRequest"): cluster.certificate_signing_request,
     ("coordination.k8s.io", "Lease"): core.lease,
     ("discovery.k8s.io", "EndpointSlice"): network.endpoint_slice,
     ("events.k8s.io", "Event"): core.event,
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): cluster.flow_schema,
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): cluster.priority_level,
     ("networking.k8s.io", "IPAddress"): networking.ip_address,
     ("networking.k8s.io", "Ingress"): networking.ingress,
     ("networking.k8s.io", "IngressClass"): networking.ingress_class,
     ("networking.k8s.io", "NetworkPolicy"): networking.network_policy,
     ("networking.k8s.io", "ServiceCIDR"): networking.service_cidr,
+    ("node.k8s.io", "RuntimeClass"): cluster.runtime_class,
     ("policy", "PodDisruptionBudget"): workloads.pod_disruption_budget,
     (_RBAC, "ClusterRole"): rbac.cluster_role,
     (_RBAC, "ClusterRoleBinding"): rbac.cluster_role_binding,
     (_RBAC, "Role"): rbac.role,
     (_RBAC, "RoleBinding"): rbac.role_binding,
     ("scheduling.k8s.io", "PriorityClass"): core.priority_class,
+    ("storage.k8s.io", "CSIDriver"): cluster.csi_driver,
+    ("storage.k8s.io", "CSINode"): cluster.csi_node,
     ("storage.k8s.io", "StorageClass"): storage.storage_class,
     ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
 }
