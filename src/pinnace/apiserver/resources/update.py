@@ -147,8 +147,8 @@ async def _replace(
     async with backend.admitted(
         request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
     ) as admitted:
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
         refuse_invalid(row, name, row.validate(new, old, subresource))
-        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if new == old:  # nothing to write: no new revision, as upstream
             admitted.committed = True
             return answer(kv, new) if answer else render.stored(request, 200, kv, row, now())
