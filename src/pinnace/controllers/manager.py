@@ -5,6 +5,7 @@ from __future__ import annotations
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
+from pinnace.controllers.daemonset import DaemonSetController
 from pinnace.controllers.deployment import DeploymentController
 from pinnace.controllers.endpoints import EndpointsController
 from pinnace.controllers.endpointslice import EndpointSliceController
@@ -70,6 +71,7 @@ class Controllers:
             ReplicaSetController(tools),
             ReplicationController(tools),
             DeploymentController(tools),
+            DaemonSetController(tools),
             JobController(tools),
             TtlAfterFinishedController(tools),
             EndpointSliceController(tools),

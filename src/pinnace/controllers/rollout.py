@@ -128,7 +128,8 @@ def find_new(deployment: Object, replica_sets: Iterable[Object]) -> Object | Non
 # -- sizes
 
 
-def _absolute(value: int | str | None, of: int, *, up: bool) -> int:
+def absolute(value: int | str | None, of: int, *, up: bool) -> int:
+    """A number, or a percentage of ``of`` rounded up or down; None is 0."""
     if value is None:
         return 0
     if isinstance(value, int):
@@ -141,8 +142,8 @@ def fenceposts(spec: Object, desired: int) -> tuple[int, int]:
     """(maxSurge, maxUnavailable) in Pods: surge rounded up, unavailable down; both 0 would never get anywhere, so
     then one may be unavailable."""
     rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
-    surge = _absolute(rolling.get("maxSurge"), desired, up=True)
-    unavailable = _absolute(rolling.get("maxUnavailable"), desired, up=False)
+    surge = absolute(rolling.get("maxSurge"), desired, up=True)
+    unavailable = absolute(rolling.get("maxUnavailable"), desired, up=False)
     return (0, 1) if surge == 0 and unavailable == 0 else (surge, unavailable)
 
 
