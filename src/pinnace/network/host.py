@@ -1,0 +1,146 @@
+"""The host's side of the Pod network: an address and a route for what Pods and Services need of it, and forwarding.
+
+An interface without a wire carries the address where Pods reach the API server and DNS, and a route covers the Service
+addresses, so that connections to them get as far as the rules that rewrite them. What was changed is written on the
+interface itself (its alias): it lives exactly as long as the change, so a start after a crash, or ``pinnace down
+--purge``, finds what to put back. One cluster per network namespace: an abstract socket is the lock, gone with its
+process however that ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+from pinnace.network import links
+
+INTERFACE = "pinnace0"
+_LOCK = b"\0pinnace/network"
+#: What forwarding Pods' packets and NodePorts on 127.0.0.1 need; the proxy's rules guard the latter.
+_SETTINGS = {"ip_forward": "1", "conf/all/route_localnet": "1"}
+_PROC = Path("/proc/sys/net/ipv4")
+
+
+class HostError(Exception):
+    """The host could not be prepared; says what to do."""
+
+
+class Host:
+    """The network namespace that the calling thread is in."""
+
+    def __init__(self, *, address: str, service_cidr: str) -> None:
+        self.address = address
+        self.service_cidr = service_cidr
+        #: Whether the host forwarded packets before; if not, it goes on forwarding none but Pods'.
+        self.forwarded_before = False
+        self._lock: socket.socket | None = None
+
+    async def prepare(self) -> None:
+        """Return once the address answers. Idempotent. Raises HostError, also if another cluster holds this network
+        namespace."""
+        if self._lock is not None:
+            return
+        lock = _take_lock()
+        try:
+            before = _prepare(self.address, self.service_cidr)
+        except OSError as error:
+            lock.close()
+            hint = "; it needs root" if error.errno in (errno.EPERM, errno.EACCES) else ""
+            raise HostError(f"cannot prepare the host's network: {error.strerror or error}{hint}") from error
+        except BaseException:
+            lock.close()
+            raise
+        self.forwarded_before = before["ip_forward"] != "0"
+        self._lock = lock
+
+    async def restore(self) -> None:
+        """Put everything back. Idempotent; nothing happens if ``prepare`` did not succeed."""
+        if self._lock is None:
+            return
+        try:
+            _restore()
+        finally:
+            self._lock.close()
+            self._lock = None
+
+
+def remove_leftovers() -> None:
+    """Put back what a process that was killed left changed: the interface, settings, rules. Blocks for milliseconds.
+    Raises HostError if a cluster is at work here, or if it may not."""
+    from pinnace.network.proxy import nft, skeleton
+
+    lock = _take_lock()
+    try:
+        _restore()
+        if nft.is_installed():
+            rules = nft.Nft()
+            try:
+                rules.run(skeleton.removal())
+            finally:
+                rules.close()
+    except OSError as error:
+        raise HostError(f"cannot put the host's network back: {error.strerror or error}") from error
+    except nft.NftError as error:
+        raise HostError(f"cannot remove the table '{skeleton.TABLE}': {error}") from error
+    finally:
+        lock.close()
+
+
+def _take_lock() -> socket.socket:
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        lock.bind(_LOCK)
+    except OSError as error:
+        lock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise HostError(
+                "another Pinnace cluster runs the network of this machine (one per network namespace); "
+                "stop it with 'pinnace down' or leave out the network part with --parts"
+            ) from error
+        raise
+    return lock
+
+
+def _prepare(address: str, service_cidr: str) -> dict[str, str]:
+    """The settings as they were before."""
+    link = links.find(INTERFACE)
+    if link is None:
+        before = {name: (_PROC / name).read_text().strip() for name in _SETTINGS}
+        link = _add_interface(" ".join(f"{name}={value}" for name, value in before.items()))
+    else:
+        before = _recorded(link)
+    links.add_address(link.index, address)
+    links.set_up(link.index)
+    links.add_route(service_cidr, link.index)
+    loopback = links.find("lo")
+    if loopback is not None and not loopback.up:
+        links.set_up(loopback.index)
+    for name, value in _SETTINGS.items():
+        (_PROC / name).write_text(value)
+    return before
+
+
+def _add_interface(note: str) -> links.Link:
+    try:
+        return links.add(INTERFACE, "dummy", note)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+    return links.add(INTERFACE, "bridge", note)  # a kernel without dummy interfaces; one without ports does the same
+
+
+def _recorded(link: links.Link) -> dict[str, str]:
+    """The settings noted on the interface; without a note, what they are by default."""
+    pairs = (part.partition("=") for part in link.alias.split())
+    noted = {name: value for name, _, value in pairs if name in _SETTINGS and value in ("0", "1")}
+    return {name: noted.get(name, "0") for name in _SETTINGS}
+
+
+def _restore() -> None:
+    link = links.find(INTERFACE)
+    if link is None:
+        return
+    for name, value in _recorded(link).items():
+        (_PROC / name).write_text(value)
+    links.delete(link.index)

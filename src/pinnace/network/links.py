@@ -1,0 +1,118 @@
+"""Interfaces, addresses and routes of the network namespace that the calling thread is in."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+
+from pinnace.network import netlink
+from pinnace.network.netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Netlink
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR = 20
+_NEWROUTE, _GETROUTE = 24, 26
+
+_IFNAME, _MTU, _LINKINFO, _IFALIAS = 3, 4, 18, 20
+_INFO_KIND = 1
+_ADDRESS, _LOCAL = 1, 2
+_DST, _OIF = 1, 4
+
+_UP = 0x1
+_SCOPE_LINK, _SCOPE_UNIVERSE = 253, 0
+_TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 254, 4, 1
+
+_LINK = struct.Struct("=BxHiII")
+_ADDR = struct.Struct("=BBBBI")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One interface."""
+
+    index: int
+    name: str
+    mtu: int
+    up: bool
+    alias: str
+
+
+def _link(body: bytes) -> Link:
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    found = netlink.attributes(body[_LINK.size :])
+    return Link(
+        index,
+        found[_IFNAME].rstrip(b"\0").decode(),
+        struct.unpack("=I", found[_MTU])[0],
+        bool(flags & _UP),
+        found.get(_IFALIAS, b"").rstrip(b"\0").decode("utf-8", "replace"),
+    )
+
+
+def find(name: str) -> Link | None:
+    """The interface of that name."""
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        try:
+            answers = kernel.ask(_GETLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + netlink.text(_IFNAME, name))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+    return _link(answers[0])
+
+
+def add(name: str, kind: str, alias: str) -> Link:
+    """An interface of a kind that needs no more (dummy, bridge) and remembers ``alias``. Raises OSError."""
+    info = netlink.attribute(_LINKINFO, netlink.attribute(_INFO_KIND, kind.encode()))
+    named = _LINK.pack(0, 0, 0, 0, 0) + netlink.text(_IFNAME, name)
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        kernel.ask(_NEWLINK, CREATE | EXCLUSIVE, named + info)
+        kernel.ask(_NEWLINK, 0, named + netlink.attribute(_IFALIAS, alias.encode()))
+    link = find(name)
+    assert link is not None
+    return link
+
+
+def set_up(index: int) -> None:
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        kernel.ask(_NEWLINK, 0, _LINK.pack(0, 0, index, _UP, _UP))
+
+
+def delete(index: int) -> None:
+    """Remove an interface, and with it its addresses and routes."""
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        kernel.ask(_DELLINK, 0, _LINK.pack(0, 0, index, 0, 0))
+
+
+def add_address(index: int, address: str) -> None:
+    """Give the interface a /32; nothing happens if it has it."""
+    packed = socket.inet_aton(address)
+    body = _ADDR.pack(socket.AF_INET, 32, 0, _SCOPE_UNIVERSE, index)
+    body += netlink.attribute(_LOCAL, packed) + netlink.attribute(_ADDRESS, packed)
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        kernel.ask(_NEWADDR, CREATE | REPLACE, body)
+
+
+def add_route(network: str, index: int) -> None:
+    """Route ``network`` (``10.96.0.0/16``) to the interface."""
+    address, _, prefix = network.partition("/")
+    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_LINK, _UNICAST, 0)
+    body += netlink.attribute(_DST, socket.inet_aton(address)) + netlink.number(_OIF, index)
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        kernel.ask(_NEWROUTE, CREATE | REPLACE, body)
+
+
+def default_mtu() -> int | None:
+    """The MTU of the interface that the default route leaves by; None without a default route."""
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        routes = kernel.ask(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
+        for route in routes:
+            _, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(route)
+            found = netlink.attributes(route[_ROUTE.size :])
+            if length == 0 and table == _TABLE_MAIN and kind == _UNICAST and _OIF in found:
+                index = struct.unpack("=I", found[_OIF])[0]
+                answers = kernel.ask(_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0))
+                return _link(answers[0]).mtu
+    return None

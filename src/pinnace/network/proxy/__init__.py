@@ -1,0 +1,1 @@
+"""Services by nftables: rules computed (pure), the kernel told of differences."""

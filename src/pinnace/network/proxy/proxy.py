@@ -1,0 +1,181 @@
+"""The Service proxy of a node: what Services and EndpointSlices ask for, kept in the kernel's tables.
+
+At start the whole table is replaced in one transaction; from then on only differences go to the kernel, at once for
+the first change and together for those that come in while a transaction runs. If the kernel refuses a difference
+(someone else emptied the table), the whole table is replaced again, after a back-off. Everything that blocks runs in
+one thread, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from pinnace.api import meta
+from pinnace.api.resources import ENDPOINT_SLICES, SERVICES
+from pinnace.api.types import Object
+from pinnace.client.informer import Informers
+from pinnace.core.backoff import Backoff
+from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
+from pinnace.network import conntrack
+from pinnace.network.proxy import nft, rules, skeleton
+from pinnace.network.proxy.rules import Element
+from pinnace.network.proxy.skeleton import Layout
+from pinnace.network.proxy.table import Change, Table
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+INDEX = "service"
+#: Services computed before the event loop gets its turn.
+SLICE = 50
+#: Endpoints of one port that the table has chains for at first.
+CAPACITY = 16
+#: Seconds between two looks whether the table is still there.
+CHECK = 30.0
+
+
+class Proxy:
+    """In the network namespace of the thread that starts it."""
+
+    def __init__(self, informers: Informers, clock: Clock, layout: Layout) -> None:
+        self._informers = informers
+        self._clock = clock
+        self._layout = layout
+        self._tasks = Tasks("proxy", clock)
+        self._backoff = Backoff(base=0.1, cap=30.0)
+        self._table = Table()
+        self._capacity = CAPACITY
+        self._dirty: set[str] = set()  # Services to compute again
+        self._wakeup = asyncio.Event()
+        self._gone: set[conntrack.Gone] = set()  # ways that ended, their connections not yet forgotten
+        self._intact = False  # whether the kernel holds what the table says
+        self._thread: ThreadPoolExecutor | None = None
+        self._nft: nft.Nft | None = None
+        #: Transactions that reached the kernel, for those who wait for one.
+        self.transactions = 0
+
+    async def start(self) -> None:
+        """Return once the kernel holds the rules of everything that was there. Raises NftError."""
+        services = self._informers.of(SERVICES)
+        slices = self._informers.of(ENDPOINT_SLICES)
+        slices.add_index(INDEX, lambda slice: (rules.service_of(slice),))
+        self._services, self._slices = services, slices
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
+        self._nft = await self._blocking(nft.Nft)
+        services.add_handler(self._service_changed)
+        slices.add_handler(self._slice_changed)
+        await services.synced.wait()
+        await slices.synced.wait()
+        await self._sync()
+        self._tasks.forever(self._run, name="sync")
+        self._tasks.forever(self._check, name="check")
+
+    async def stop(self) -> None:
+        """Remove the table. Idempotent."""
+        await self._tasks.stop()
+        thread, ruleset = self._thread, self._nft
+        self._thread = self._nft = None
+        if thread is None:
+            return
+        try:
+            if ruleset is not None:
+                await asyncio.get_running_loop().run_in_executor(thread, ruleset.run, skeleton.removal())
+                ruleset.close()
+        finally:
+            thread.shutdown(wait=False)
+
+    async def _blocking(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    # -- what changed
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        self._mark(meta.key(new or old or {}))
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        for slice in (old, new):
+            if slice is not None and (service := rules.service_of(slice)):
+                self._mark(service)
+
+    def _mark(self, service: str) -> None:
+        self._dirty.add(service)
+        self._wakeup.set()
+
+    # -- into the kernel
+
+    async def _run(self) -> None:
+        while True:
+            await self._wakeup.wait()
+            try:
+                await self._sync()
+            except (nft.NftError, OSError) as error:
+                delay = self._backoff.next("")
+                log.error("the kernel's rules could not be changed, trying again in %.1f s: %s", delay, error)
+                await self._clock.sleep(delay)
+                self._wakeup.set()
+
+    async def _sync(self) -> None:
+        """Bring the kernel to what the caches say. Raises NftError, OSError; call again then."""
+        self._wakeup.clear()
+        change, replace = Change(), not self._intact
+        while self._dirty:
+            part = [self._dirty.pop() for _ in range(min(SLICE, len(self._dirty)))]
+            change = change.then(self._table.apply({key: self._wanted(key) for key in part}))
+            await asyncio.sleep(0)
+        capacity = skeleton.capacity_for(change, self._capacity)
+        if not change and not replace:
+            return
+        self._intact = False
+        self._gone = (self._gone | ways(change.remove)) - ways(change.add)
+        if replace or capacity != self._capacity:
+            elements = self._table.elements()
+            await self._apply(lambda: skeleton.full(self._layout, elements, capacity))
+            self._capacity = capacity
+        else:
+            await self._apply(lambda: skeleton.commands(change))
+        self._intact = True
+        self._backoff.forget("")
+        if gone := frozenset(self._gone):
+            await self._blocking(lambda: conntrack.forget_udp(gone))
+            self._gone -= gone
+
+    def _wanted(self, key: str) -> dict[Element, str]:
+        service = self._services.by_key(key)
+        return rules.elements(service, self._slices.indexed(INDEX, key)) if service is not None else {}
+
+    async def _apply(self, commands: Callable[[], str]) -> None:
+        ruleset = self._nft
+        assert ruleset is not None
+        await self._blocking(lambda: ruleset.run(commands()))
+        self.transactions += 1
+
+    async def _check(self) -> None:
+        """Notice that someone else removed the table."""
+        while True:
+            await self._clock.sleep(CHECK)
+            if self._nft is None or not self._intact:
+                continue
+            try:
+                await self._blocking(partial(self._nft.run, f"list chain {skeleton.TABLE} dispatch"))
+            except nft.NftError as error:
+                log.warning("the table '%s' is gone and is made again: %s", skeleton.TABLE, error)
+                self._intact = False
+                self._wakeup.set()
+
+
+def ways(elements: Mapping[Element, str]) -> set[conntrack.Gone]:
+    """The ways that UDP packets take by these elements. Pure."""
+    found: set[conntrack.Gone] = set()
+    for (of, key), value in elements.items():
+        if of not in ("endpoints", "nodeport_endpoints") or "udp" not in key:
+            continue
+        parts = key.split(" . ")
+        address = parts[0] if of == "endpoints" else ""
+        found.add(conntrack.Gone(address, int(parts[-2]), value.partition(" . ")[0]))
+    return found

@@ -1,0 +1,156 @@
+"""What nftables must hold for one Service: map and set elements. Pure.
+
+Chains depend only on the number of endpoints (``vip_3``, ``port_3``: choose one of three); everything else is an
+element of a map, so a change of endpoints is a change of elements. For a Service with port 80 at 10.96.0.10, node port
+30080 and the endpoints A and B::
+
+    services            10.96.0.10 . tcp . 80            goto vip_2
+    endpoints           10.96.0.10 . tcp . 80 . 0        A . 8080
+    endpoints           10.96.0.10 . tcp . 80 . 1        B . 8080
+    nodeports           tcp . 30080                      goto port_2
+    nodeport_endpoints  tcp . 30080 . 0                  A . 8080
+    nodeport_endpoints  tcp . 30080 . 1                  B . 8080
+    hairpin             A . A                            (a Pod that reaches itself)
+    cluster_ips         10.96.0.10                       (what no chain took is refused)
+
+IPv4 only; whatever is no IPv4 address or port is left out, so that nothing but numbers gets into a rule.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias
+
+from pinnace.api import meta
+from pinnace.api.types import Object
+
+SERVICE_NAME = "kubernetes.io/service-name"
+#: Services with this label are some other proxy's.
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+
+_PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
+
+
+class Element(NamedTuple):
+    """A key of one map or set of the table."""
+
+    of: str
+    key: str
+
+
+#: Elements and their values; a set's have the value "".
+Elements: TypeAlias = Mapping[Element, str]
+
+
+class Endpoint(NamedTuple):
+    address: str
+    port: int
+
+
+def is_ours(service: Object) -> bool:
+    """Whether the proxy has anything to do for the Service: not for headless ones, those of type ExternalName, and
+    those another proxy serves."""
+    spec = service["spec"]
+    if spec.get("type") == "ExternalName" or PROXY_NAME in meta.labels(service):
+        return False
+    return bool(spec.get("clusterIP")) and spec["clusterIP"] != "None"
+
+
+def service_of(slice: Object) -> str:
+    """``namespace/name`` of the Service a slice belongs to; "" for one that belongs to none."""
+    name = meta.labels(slice).get(SERVICE_NAME)
+    return f"{meta.namespace(slice)}/{name}" if name else ""
+
+
+def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
+    """All elements of one Service. The same input in another order gives the same result."""
+    found: dict[Element, str] = {}
+    if not is_ours(service):
+        return found
+    addresses = [ip for ip in _cluster_ips(service) if ip]
+    outside = [ip for ip in _outside_ips(service) if ip and ip not in addresses]
+    for ip in addresses:
+        found[Element("cluster_ips", ip)] = ""
+    held = list(slices)
+    for port in service["spec"].get("ports") or ():
+        protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
+        if protocol is None:
+            continue
+        targets = endpoints(held, port.get("name") or "", port.get("protocol") or "TCP")
+        front = f"{protocol} . {int(port['port'])}"
+        for ip in addresses:
+            _spread(found, "services", "endpoints", "vip", f"{ip} . {front}", targets)
+        for ip in outside:
+            _spread(found, "services", "endpoints", "outside", f"{ip} . {front}", targets)
+            if not targets:
+                found[Element("refused", f"{ip} . {front}")] = ""
+        if port.get("nodePort"):
+            key = f"{protocol} . {int(port['nodePort'])}"
+            _spread(found, "nodeports", "nodeport_endpoints", "port", key, targets)
+            if not targets:
+                found[Element("refused_nodeports", key)] = ""
+        for target in targets:
+            found[Element("hairpin", f"{target.address} . {target.address}")] = ""
+    return found
+
+
+def _spread(found: dict[Element, str], fronts: str, backs: str, chain: str, key: str, targets: list[Endpoint]) -> None:
+    if targets:
+        found[Element(fronts, key)] = f"goto {chain}_{len(targets)}"
+    for slot, target in enumerate(targets):
+        found[Element(backs, f"{key} . {slot}")] = f"{target.address} . {target.port}"
+
+
+def endpoints(slices: Iterable[Object], port_name: str, protocol: str) -> list[Endpoint]:
+    """Where connections to one port go, in a fixed order: the ready endpoints; if there are none, those that still
+    serve while they terminate."""
+    ready: set[Endpoint] = set()
+    serving: set[Endpoint] = set()
+    for slice in slices:
+        if slice.get("addressType") != "IPv4":
+            continue
+        for port in slice.get("ports") or ():
+            if (port.get("name") or "") != port_name or (port.get("protocol") or "TCP") != protocol:
+                continue
+            if not port.get("port"):
+                continue
+            for entry in slice.get("endpoints") or ():
+                chosen = _state(entry.get("conditions") or {}, ready, serving)
+                if chosen is None or not (address := _ipv4((entry.get("addresses") or [""])[0])):
+                    continue
+                chosen.add(Endpoint(address, int(port["port"])))
+    return sorted(ready or serving)
+
+
+def _state(conditions: Object, ready: set[Endpoint], serving: set[Endpoint]) -> set[Endpoint] | None:
+    if conditions.get("ready") is not False:  # not said counts as ready
+        return ready
+    if conditions.get("terminating") and conditions.get("serving") is not False:
+        return serving
+    return None
+
+
+def _cluster_ips(service: Object) -> Iterator[str]:
+    spec = service["spec"]
+    for ip in spec.get("clusterIPs") or [spec.get("clusterIP")]:
+        yield _ipv4(ip)
+
+
+def _outside_ips(service: Object) -> Iterator[str]:
+    """Addresses at which the Service is reached besides its own: external ones and a load balancer's."""
+    for ip in service["spec"].get("externalIPs") or ():
+        yield _ipv4(ip)
+    if service["spec"].get("type") == "LoadBalancer":
+        balancer = (service.get("status") or {}).get("loadBalancer") or {}
+        for ingress in balancer.get("ingress") or ():
+            if ingress.get("ipMode") != "Proxy":
+                yield _ipv4(ingress.get("ip"))
+
+
+def _ipv4(value: object) -> str:
+    """The address as the kernel shows it; "" for anything else."""
+    try:
+        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, value)) if isinstance(value, str) else ""
+    except (OSError, ValueError):
+        return ""

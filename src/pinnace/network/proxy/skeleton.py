@@ -1,0 +1,140 @@
+"""The table's fixed part, and changes to its elements, as nftables text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pinnace.network.proxy.rules import Element
+from pinnace.network.proxy.table import Change
+
+TABLE = "ip pinnace"
+#: Packets with this mark leave with the node's address; the bit that kube-proxy uses for it.
+MASQUERADE = 0x4000
+#: Elements in one statement.
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the fixed part is made of. ``forward_others``: whether the host forwards packets that are no Pod's."""
+
+    cluster_cidr: str
+    service_cidr: str
+    host_address: str
+    forward_others: bool = True
+
+
+_MAPS = """
+ map services { type ipv4_addr . inet_proto . inet_service : verdict; }
+ map nodeports { type inet_proto . inet_service : verdict; }
+ map endpoints { typeof ip daddr . ip protocol . th dport . numgen random mod 65536 : ip daddr . th dport; }
+ map nodeport_endpoints { typeof ip protocol . th dport . numgen random mod 65536 : ip daddr . th dport; }
+ set cluster_ips { type ipv4_addr; }
+ set hairpin { type ipv4_addr . ipv4_addr; }
+ set refused { type ipv4_addr . inet_proto . inet_service; }
+ set refused_nodeports { type inet_proto . inet_service; }
+"""
+
+
+def full(layout: Layout, elements: Mapping[Element, str], capacity: int) -> str:
+    """One transaction that replaces the table, if there is one, by one with these elements and the chains for up to
+    ``capacity`` endpoints. Connections go on."""
+    return removal() + _skeleton(layout, capacity) + "".join(_statements("add", elements, values=True))
+
+
+def _skeleton(layout: Layout, capacity: int) -> str:
+    """The table without elements.
+
+    ``guard`` keeps 127.0.0.0/8 a matter of this machine while ``route_localnet`` is on (node ports on 127.0.0.1);
+    ``input`` keeps the host's address a matter of Pods that come in by their own link.
+    """
+    pods, services, host = layout.cluster_cidr, layout.service_cidr, layout.host_address
+    mark = f"meta mark set meta mark | {MASQUERADE:#x}"
+    others = ""
+    if not layout.forward_others:
+        others = f"  ct status & dnat == 0 ip saddr != {pods} ip daddr != {pods} drop\n"
+    chains = "".join(_choices(count) for count in range(1, capacity + 1))
+    return f"""table {TABLE} {{{_MAPS}
+ chain guard {{
+  type filter hook prerouting priority raw; policy accept;
+  iifname != "lo" ip daddr 127.0.0.0/8 drop
+  iifname != "lo" ip saddr 127.0.0.0/8 drop
+ }}
+ chain dispatch {{
+  ip daddr {services} ip saddr != {pods} {mark}
+  ip daddr . ip protocol . th dport vmap @services
+  fib daddr type local ip protocol . th dport vmap @nodeports
+ }}
+ chain prerouting {{ type nat hook prerouting priority dstnat; policy accept; jump dispatch; }}
+ chain output {{ type nat hook output priority -100; policy accept; jump dispatch; }}
+ chain postrouting {{
+  type nat hook postrouting priority srcnat; policy accept;
+  meta mark & {MASQUERADE:#x} == {MASQUERADE:#x} meta mark set meta mark & {0xFFFFFFFF ^ MASQUERADE:#x} \
+masquerade fully-random
+  ip saddr . ip daddr @hairpin masquerade fully-random
+  ip saddr {pods} ip daddr != {pods} masquerade fully-random
+ }}
+ chain refuse {{
+  ip daddr @cluster_ips reject
+  ip daddr {services} drop
+  ct status & dnat == 0 ip daddr . ip protocol . th dport @refused reject
+ }}
+ chain refuse_local {{
+  jump refuse
+  ct status & dnat == 0 fib daddr type local ip protocol . th dport @refused_nodeports reject
+ }}
+ chain input {{
+  type filter hook input priority filter; policy accept;
+  iifname != "lo" ip daddr {host} ip saddr != {pods} drop
+  iifname != "lo" ip daddr {host} fib saddr . iif oif missing drop
+  ct state new jump refuse_local
+ }}
+ chain forward {{
+  type filter hook forward priority filter; policy accept;
+  ct state new jump refuse
+{others} }}
+ chain filter_output {{ type filter hook output priority filter; policy accept; ct state new jump refuse_local; }}
+{chains}}}
+"""
+
+
+def removal() -> str:
+    """Remove the table whether or not there is one."""
+    return f"table {TABLE}\ndelete table {TABLE}\n"
+
+
+def _choices(count: int) -> str:
+    """The chains that choose one of ``count`` endpoints."""
+    mark = f"meta mark set meta mark | {MASQUERADE:#x};"
+    choice = f"numgen random mod {count}"
+    vip = f"dnat ip to ip daddr . ip protocol . th dport . {choice} map @endpoints;"
+    port = f"dnat ip to ip protocol . th dport . {choice} map @nodeport_endpoints;"
+    bodies = {"vip": vip, "outside": f"{mark} {vip}", "port": f"{mark} {port}"}
+    return "".join(f" chain {kind}_{count} {{ {body} }}\n" for kind, body in bodies.items())
+
+
+def capacity_for(change: Change, now: int) -> int:
+    """``now``, doubled until there is a chain for every added element. nft 1.0 cannot add such a chain to a table that
+    is there already (it misreads the map's type): more capacity takes a full replacement, and doubling makes that
+    rare."""
+    needed = max(
+        (int(value.rpartition("_")[2]) for value in change.add.values() if value.startswith("goto ")), default=0
+    )
+    while now < needed:
+        now *= 2
+    return now
+
+
+def commands(change: Change) -> str:
+    """One transaction that makes the change."""
+    return "".join([*_statements("delete", change.remove, values=False), *_statements("add", change.add, values=True)])
+
+
+def _statements(verb: str, elements: Mapping[Element, str], *, values: bool) -> Iterable[str]:
+    by_container: dict[str, list[str]] = {}
+    for (of, key), value in elements.items():
+        by_container.setdefault(of, []).append(f"{key} : {value}" if values and value else key)
+    for of, texts in by_container.items():
+        for start in range(0, len(texts), _BATCH):
+            yield f"{verb} element {TABLE} {of} {{ {', '.join(texts[start : start + _BATCH])} }}\n"
