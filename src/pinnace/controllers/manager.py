@@ -19,6 +19,7 @@ from pinnace.controllers.podgc import PodGarbageCollector
 from pinnace.controllers.replicaset import ReplicaSetController, ReplicationController
 from pinnace.controllers.rootca import RootCAPublisher
 from pinnace.controllers.serviceaccount import ServiceAccountController
+from pinnace.controllers.statefulset import StatefulSetController
 from pinnace.controllers.tainteviction import TaintEvictionController
 from pinnace.controllers.ttlafterfinished import TtlAfterFinishedController
 from pinnace.core.clock import Clock
@@ -72,6 +73,7 @@ class Controllers:
             ReplicationController(tools),
             DeploymentController(tools),
             DaemonSetController(tools),
+            StatefulSetController(tools),
             JobController(tools),
             TtlAfterFinishedController(tools),
             EndpointSliceController(tools),
