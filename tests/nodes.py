@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import images
+
 from pinnace.api import builtin, meta
 from pinnace.api.resources import EVENTS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
@@ -27,7 +29,6 @@ from pinnace.kubelet.runtime.cri.runtime import CriRuntime
 from pinnace.kubelet.volumes import mounts
 from pinnace.store.open import open_store
 from pinnace.store.protocol import Store
-from tests import images
 
 NODE_IP = "172.31.255.1"
 POD_CIDR = "10.231.0.0/24"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pinnace.api.resources import PODS
 from tests.nodes import real_node
+
+from pinnace.api.resources import PODS
 
 SLEEP = ["sleep", "1000"]
 

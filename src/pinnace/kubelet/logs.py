@@ -9,13 +9,17 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from pinnace.core.clock import Clock, parse_timestamp
 
 BLOCK = 64 << 10
 #: Seconds between two looks at a file that is followed.
 POLL = 0.1
+
+
+#: Pieces of a log; close it with ``aclose``.
+Chunks: TypeAlias = AsyncGenerator[bytes, None]
 
 
 class LogError(Exception):
@@ -114,9 +118,7 @@ class _Reader:
             yield from (line + b"\n" for line in whole)
 
 
-async def read(
-    path: Path, options: LogOptions, clock: Clock, running: Callable[[], bool]
-) -> AsyncGenerator[bytes, None]:
+async def read(path: Path, options: LogOptions, clock: Clock, running: Callable[[], bool]) -> Chunks:
     """Chunks of the log; with ``follow`` until the container has ended (``running()`` is False) and all is read.
     Raises LogError."""
     try:

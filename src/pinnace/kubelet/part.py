@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,8 @@ from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import Runtime, RuntimeFailure
+from pinnace.kubelet.server.access import Access
+from pinnace.kubelet.server.server import KubeletServer
 from pinnace.kubelet.volumes.manager import Volumes
 from pinnace.kubelet.volumes.tokens import Tokens
 
@@ -52,7 +55,8 @@ class RealRuntime(Runtime, Protocol):
 
 class Kubelet:
     """Part: one node. ``root_dir`` holds Pods' volumes and logs; ``containerd`` is started and stopped with it if
-    given. Stopping leaves the Pods running; ``end_pods`` ends them."""
+    given. ``tls`` is for its own server (``server.tls_context``), which takes a free port if ``port`` is taken; without
+    it there is no server. Stopping leaves the Pods running; ``end_pods`` ends them."""
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Kubelet:
         cluster_domain: str = "cluster.local",
         port: int = 10250,
         containerd: Container | None = None,
+        tls: ssl.SSLContext | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
         self.name = "kubelet"
@@ -111,6 +116,10 @@ class Kubelet:
             Puller(runtime, self._recorder, clock),
         )
         self.manager = PodManager(host, self._pods)
+        self._port = port
+        self._server: KubeletServer | None = None
+        if tls is not None:
+            self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name))
 
     @property
     def problem(self) -> str:
@@ -138,6 +147,8 @@ class Kubelet:
             if await self.runtime.image(pause.IMAGE) is None:
                 await self._containerd.import_pause()
         self._description.runtime, self._description.runtime_version = self.runtime.name, self.runtime.version
+        if self._server is not None:
+            self._description.port = await self._server.listen(self._description.ips[0], self._port)
         self._problem = await self.runtime.problem()
         await self.agent.register()
         await self.agent.renew()
@@ -182,6 +193,8 @@ class Kubelet:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+        if self._server is not None:
+            await self._server.stop()
         await self.manager.stop()
         self._volumes.close()
         await self._objects.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from dataclasses import dataclass
 
 from pinnace.api.errors import ApiError
@@ -24,6 +25,8 @@ from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import Image
 from pinnace.kubelet.runtime.simulated import SimulatedRuntime
+from pinnace.kubelet.server.access import Access
+from pinnace.kubelet.server.server import KubeletServer
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +44,8 @@ class _Node:
 
 
 class SimulatedNodes:
-    """Part: ``names`` become nodes whose Pods "run" here. ``address`` and ``port`` are where this process answers for
-    all of them (logs, exec); 0 if it does not."""
+    """Part: ``names`` become nodes whose Pods "run" here. With ``tls`` (``server.tls_context``) one server
+    at ``address``, on a free port, answers for all of them (logs, exec)."""
 
     name = "simulated nodes"
 
@@ -55,7 +58,7 @@ class SimulatedNodes:
         names: list[str],
         machine: Machine,
         address: str = "127.0.0.1",
-        port: int = 0,
+        tls: ssl.SSLContext | None = None,
         start_latency: float = 0.0,
         labels: dict[str, str] | None = None,
     ) -> None:
@@ -67,16 +70,19 @@ class SimulatedNodes:
         self._statuses = StatusWriter(client, clock, writers=32)
         self._tasks = Tasks(self.name, clock)
         self._images: dict[str, Image] = {}
-        self._nodes = {name: self._make(name, machine, address, port, start_latency, labels or {}) for name in names}
+        self._nodes = {name: self._make(name, machine, address, start_latency, labels or {}) for name in names}
 
-    def _make(
-        self, name: str, machine: Machine, address: str, port: int, latency: float, labels: dict[str, str]
-    ) -> _Node:
+        self._address = address
+        self._server: KubeletServer | None = None
+        if tls is not None:
+            self._server = KubeletServer(self.managers, clock, tls, Access(client, clock, ""))
+
+    def _make(self, name: str, machine: Machine, address: str, latency: float, labels: dict[str, str]) -> _Node:
         runtime = SimulatedRuntime(self._clock, start_latency=latency, images=self._images)
         description = NodeDescription(
             name,
             [address],
-            port,
+            0,
             machine,
             runtime.name,
             runtime.version,
@@ -116,6 +122,10 @@ class SimulatedNodes:
             raise
 
     async def _start(self) -> None:
+        if self._server is not None:
+            port = await self._server.listen(self._address, 0)
+            for node in self._nodes.values():
+                node.agent.description.port = port
         gate = asyncio.Semaphore(REGISTER_AT_ONCE)
 
         async def register(node: _Node) -> None:
@@ -170,6 +180,8 @@ class SimulatedNodes:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+        if self._server is not None:
+            await self._server.stop()
         for node in self._nodes.values():
             await node.manager.stop()
             await node.runtime.close()

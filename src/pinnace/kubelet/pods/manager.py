@@ -16,7 +16,7 @@ from pinnace.client.informer import Informer
 from pinnace.core.supervisor import Tasks
 from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.worker import PodWorker
-from pinnace.kubelet.runtime.base import PodState, RuntimeFailure
+from pinnace.kubelet.runtime.base import PodState, Runtime, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,14 @@ class PodManager:
         for worker in list(self._workers.values()):
             await worker.stop()
         await self._host.probers.stop()
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._host.runtime
+
+    @property
+    def node_name(self) -> str:
+        return self._host.node_name
 
     def pods(self) -> list[Object]:
         return [worker.pod for worker in self._workers.values()]

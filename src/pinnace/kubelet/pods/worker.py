@@ -51,6 +51,7 @@ class PodWorker:
 
     def __init__(self, host: Host, pod: Object, on_end: Callable[[PodWorker], None]) -> None:
         self.pod = pod
+        self.state = PodState(meta.uid(pod))  # as last seen
         self._host = host
         self._on_end = on_end
         self._removed = False  # the object is gone from the API server
@@ -127,7 +128,7 @@ class PodWorker:
     async def _sync(self) -> bool:
         """Steps until there is nothing to do now; True when the Pod is gone."""
         while True:
-            state = await self._host.runtime.pod(meta.uid(self.pod))
+            state = self.state = await self._host.runtime.pod(meta.uid(self.pod))
             self._check_deadline()
             situation = await self._situation(state)
             plan = lifecycle.plan(situation)

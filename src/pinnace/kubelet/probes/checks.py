@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Iterable
 
 from pinnace.api.types import Object
 from pinnace.core import clock as clocks
 from pinnace.core.clock import Clock
+from pinnace.core.http1 import HttpConnection
 from pinnace.kubelet.runtime.base import Runtime, RuntimeFailure
 
 #: Bytes of an answer that are looked at.
@@ -72,7 +74,7 @@ async def http_get(action: Object, spec: Object, pod_ip: str, limit: float, cloc
             status, body = await _request(scheme, host, port, path, action.get("httpHeaders") or ())
     except TimeoutError:
         return False, (f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
         return False, f'Get "{url}": dial tcp {host}:{port}: connect: {_text(error)}' if isinstance(
             error, ConnectionRefusedError
         ) else f'Get "{url}": {_text(error)}'
@@ -92,29 +94,25 @@ def _text(error: BaseException) -> str:
     return os.strerror(number).lower() if isinstance(number, int) else (str(error) or type(error).__name__)
 
 
-async def _request(scheme: str, host: str, port: int, path: str, headers: object) -> tuple[int, str]:
+async def _request(scheme: str, host: str, port: int, path: str, headers: Iterable[Object]) -> tuple[int, str]:
     context = None
     if scheme == "https":
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=LIMIT * 8)
+    connection = await HttpConnection.connect(host, port, context)
     try:
-        given = {h["name"].lower(): (h["name"], h.get("value", "")) for h in headers}  # type: ignore[attr-defined]
+        given = {h["name"].lower(): (h["name"], h.get("value", "")) for h in headers}
         given.setdefault("host", ("Host", f"{host}:{port}"))
         given.setdefault("user-agent", ("User-Agent", USER_AGENT))
         given.setdefault("accept", ("Accept", "*/*"))
         given["connection"] = ("Connection", "close")
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.values()), "", ""]
-        writer.write("\r\n".join(lines).encode())
-        await writer.drain()
-        first = await reader.readline()
-        parts = first.split(None, 2)
-        if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].isdigit():
-            raise ValueError("net/http: HTTP/1.x transport connection broken: malformed HTTP response")
-        while (await reader.readline()).strip():
-            pass
-        body = await reader.read(LIMIT)
-        return int(parts[1]), body.decode(errors="replace")
+        answer = await connection.request("GET", path, list(given.values()))
+        body = b""
+        async for chunk in answer.chunks():
+            body += chunk
+            if len(body) >= LIMIT:
+                break
+        return answer.status, body[:LIMIT].decode(errors="replace")
     finally:
-        writer.close()
+        connection.close()

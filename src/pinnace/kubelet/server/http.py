@@ -1,0 +1,161 @@
+"""HTTP/1.1 for few and trusted callers: one request a connection, answered whole, in pieces, or by raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pinnace.core import clock as clocks
+from pinnace.core.clock import Clock
+
+log = logging.getLogger(__name__)
+
+HEAD_LIMIT = 64 << 10
+BODY_LIMIT = 1 << 20
+#: Seconds for a request's head to arrive.
+HEAD_SECONDS = 30.0
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Request Entity Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class Refusal(Exception):
+    """A request answered with an error's text."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Request:
+    method: str
+    path: str  # decoded
+    query: dict[str, str]
+    pairs: list[tuple[str, str]]  # the query in full
+    headers: list[tuple[str, str]]
+    body: bytes
+    certificate: dict[str, object]  # as ssl tells it; empty if none was shown
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int = 200
+    body: bytes | AsyncGenerator[bytes, None] = b""
+    content_type: str = "text/plain"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+#: None: the handler has used the connection itself.
+Handler = Callable[[Request], Awaitable[Answer | None]]
+
+
+class HttpServer:
+    def __init__(self, handle: Handler, clock: Clock, tls: ssl.SSLContext | None) -> None:
+        self._handle = handle
+        self._clock = clock
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def listen(self, host: str, port: int) -> int:
+        """The port, a free one if 0 was asked for. Raises OSError."""
+        self._server = await asyncio.start_server(self._serve, host, port, ssl=self._tls, limit=HEAD_LIMIT)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for writer in list(self._open):
+            writer.close()
+        await self._server.wait_closed()
+        self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await self._exchange(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            log.debug("a connection was broken off: %s", error)
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with clocks.timeout(self._clock, HEAD_SECONDS):
+                request = await _read(reader, writer)
+            answer = await self._handle(request)
+        except Refusal as refusal:
+            answer = Answer(refusal.status, f"{refusal}\n".encode())
+        if answer is not None:
+            await _write(writer, answer)
+
+
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        raise Refusal(413, "the request's head is too large") from None
+    lines = head.decode("latin-1").split("\r\n")
+    parts = lines[0].split(" ")
+    if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+        raise Refusal(400, "malformed request line")
+    headers = []
+    for line in lines[1:-2]:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise Refusal(400, "malformed header")
+        headers.append((name, value.strip()))
+    url = urlsplit(parts[1])
+    pairs = parse_qsl(url.query, keep_blank_values=True)
+    query: dict[str, str] = {}
+    for name, value in pairs:
+        query.setdefault(name, value)
+    lengths = [value for name, value in headers if name.lower() == "content-length"]
+    body = b""
+    if lengths:
+        if not lengths[0].isdecimal() or int(lengths[0]) > BODY_LIMIT:
+            raise Refusal(413, "the request's body is too large")
+        body = await reader.readexactly(int(lengths[0]))
+    certificate = writer.get_extra_info("peercert") or {}
+    return Request(parts[0], unquote(url.path), query, pairs, headers, body, certificate, reader, writer)
+
+
+async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    head = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Error')}", f"Content-Type: {answer.content_type}"]
+    head += [f"{name}: {value}" for name, value in answer.headers]
+    head.append("Connection: close")
+    if isinstance(answer.body, bytes):
+        head.append(f"Content-Length: {len(answer.body)}")
+        writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + answer.body)
+        await writer.drain()
+        return
+    head.append("Transfer-Encoding: chunked")
+    writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+    try:
+        async for chunk in answer.body:
+            writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+    finally:
+        await answer.body.aclose()
