@@ -49,14 +49,14 @@ def parse(request: Request) -> RequestInfo:
             verb = "watch"
     elif verb in ("list", "get") and request.shared and request.query.get("watch") in ("true", "1"):
         verb = "watch"
-    if verb in ("list", "watch", "deletecollection") and not name and request.query_string:
+    if verb in ("list", "watch", "deletecollection") and not name and (request.shared or request.query_string):
         name = _named(request)
     return RequestInfo(verb, path, group, version, resource, subresource, namespace, name)
 
 
 def _named(request: Request) -> str:
     """The one object that a field selector allows, for authorization by name."""
-    if "metadata.name" not in request.query_string:
+    if not request.shared and "metadata.name" not in request.query_string:
         return ""
     for term in request.query.get("fieldSelector", "").split(","):
         field, _, value = term.partition("=")

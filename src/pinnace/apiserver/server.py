@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import platform
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pinnace
@@ -57,10 +58,11 @@ class ApiServer:
         admission: Admission | None = None,
         auth: Auth | None = None,
         kubelet_tls: Callable[[], ssl.SSLContext] | None = None,
+        near_kubelets: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         """``auth`` gives the authenticator, impersonator and authorizer that are not given, and answers reviews and
         requests for tokens; ``kubelet_tls`` makes the context, client certificate included, for
-        connections to kubelets. Without any of them everybody may do everything: for tests."""
+        connections to kubelets; ``near_kubelets`` says where those on this machine listen, by node. Without any of them everybody may do everything: for tests."""
         self.store = store
         self.registry = registry
         self.clock = clock
@@ -75,7 +77,7 @@ class ApiServer:
             impersonator=impersonator or (auth.impersonator if auth else None),
             authorizer=authorizer or (auth.authorizer if auth else None),
         )
-        wiring.register(self.router, auth, kubelet_tls)
+        wiring.register(self.router, auth, kubelet_tls, near_kubelets)
         if auth is not None:
             self.others.roots.update(issuer.handlers(auth.tokens, self._url))
         #: Run in order after the listeners are up, before ``/readyz`` is ok.
@@ -109,6 +111,7 @@ class ApiServer:
             for name, hook in self.post_start:
                 await hook()
                 self._pending_hooks.discard(name)
+            spare_collector()
         except BaseException:
             await self.stop()
             raise
@@ -116,6 +119,13 @@ class ApiServer:
     async def stop(self) -> None:
         self._stopping = True
         await self._http.stop()
+
+
+def spare_collector() -> None:
+    """What has been loaded so far lives as long as the process, and JSON data has no cycles: have Python's cycle
+    collector look at the former never and at the latter seldom, or it would hold the event loop."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 class Others:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pinnace.apiserver.auth.stack import Auth
 from pinnace.apiserver.resources import binding, eviction, questions, scale, streams
 from pinnace.apiserver.resources.router import Router
 
 
-def register(router: Router, auth: Auth | None, kubelet_tls: Callable[[], ssl.SSLContext] | None) -> None:
+def register(
+    router: Router,
+    auth: Auth | None,
+    kubelet_tls: Callable[[], ssl.SSLContext] | None,
+    near: Mapping[str, tuple[str, int]] | None = None,
+) -> None:
     for group, plural in scale.SCALED:
         router.register(group, plural, "scale", {"get": scale.get, "update": scale.put, "patch": scale.patch_scale})
     router.register("", "pods", "binding", {"create": binding.bind})
     router.register("", "bindings", "", {"create": binding.bind_by_body})
     router.register("", "pods", "eviction", {"create": eviction.evict})
     router.register("", "componentstatuses", "", {"get": questions.get_component, "list": questions.list_components})
-    for plural, subresource, served in streams.handlers(streams.Streams(kubelet_tls)):
+    for plural, subresource, served in streams.handlers(streams.Streams(kubelet_tls, near)):
         router.register("", plural, subresource, served)
     if auth is not None:
         router.register("", "serviceaccounts", "token", {"create": questions.token(auth.token_requests)})

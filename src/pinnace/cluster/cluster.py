@@ -151,6 +151,12 @@ class Cluster:
     async def _node(self) -> list[Part]:
         parts: list[Part] = []
         real = self._real_node()
+        if real:
+            from pinnace.cluster.realnode import RealNode
+
+            name = machine.node_name()
+            client = self.client(f"system:node:{name}", "system:nodes")
+            parts.append(RealNode(client, self.clock, self.config.data_dir, machine.inspect()))
         count = self.config.simulated_nodes if self.config.simulated_nodes is not None else int(not real)
         if count:
             parts.append(self._simulated_nodes(count))

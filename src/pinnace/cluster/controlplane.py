@@ -33,6 +33,8 @@ class ControlPlane:
         self._allocator: ServiceAllocator | None = None
         self.pki = certificates.pki
         self.server: ApiServer | None = None
+        #: Where the kubelets of this process listen, by node.
+        self.near_kubelets: dict[str, tuple[str, int]] = {}
 
     @property
     def address(self) -> tuple[str, int]:
@@ -62,6 +64,8 @@ class ControlPlane:
             tls=self._tls(),
             listen=[(self._config.host, self._config.port)],
             auth=self._auth,
+            kubelet_tls=self._kubelet_tls,
+            near_kubelets=self.near_kubelets,
             admission=default_admission(
                 self._store, authorizer=self._auth.authorizer, rbac=self._auth.rbac, allocator=self._allocator
             ),
@@ -100,6 +104,13 @@ class ControlPlane:
         context.load_verify_locations(self.pki.certificate("ca"))
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.pki.certificate("ca")))
+        context.check_hostname = False  # reached by address; the certificate must be of the cluster's own authority
+        name = "apiserver-kubelet-client"
+        context.load_cert_chain(self.pki.certificate(name), self.pki.key(name))
         return context
 
     async def _bootstrap(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -50,10 +50,14 @@ _LOG_OPTIONS = (
 
 
 class Streams:
-    """``kubelet_tls`` carries the client certificate for kubelets; None if there are none to reach."""
+    """``kubelet_tls`` carries the client certificate for kubelets; None if there are none to reach. ``near`` are the
+    addresses of kubelets on this machine, by node: they need not listen where others could reach them."""
 
-    def __init__(self, kubelet_tls: Callable[[], ssl.SSLContext] | None) -> None:
+    def __init__(
+        self, kubelet_tls: Callable[[], ssl.SSLContext] | None, near: Mapping[str, tuple[str, int]] | None = None
+    ) -> None:
         self._make_tls = kubelet_tls
+        self._near = near if near is not None else {}
         self._tls: ssl.SSLContext | None = None
 
     # -- what is served
@@ -148,7 +152,7 @@ class Streams:
         row = backend.registry.get("", "v1", "nodes")
         assert row is not None
         node = codec.read(backend.get(row, "", node_name), row)
-        host, port = kubelet_address(node)
+        host, port = self._near.get(node_name) or kubelet_address(node)
         connection = await _connect(backend.clock, host, port, self._client_tls())
         return await _exchange(connection, request, method or request.method, target, f"{host}:{port}")
 

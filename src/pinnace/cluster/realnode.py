@@ -1,0 +1,69 @@
+"""The node that runs real containers: containerd, the kubelet on it, and what both need of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinnace.client.client import Client
+from pinnace.cluster import config, machine
+from pinnace.cluster.errors import ClusterError, Exit
+from pinnace.core.clock import Clock
+from pinnace.kubelet.containerd import Containerd, ContainerdFailed
+from pinnace.kubelet.part import Kubelet
+from pinnace.kubelet.runtime.base import RuntimeFailure
+from pinnace.kubelet.runtime.cri.runtime import CriRuntime
+
+
+def containerd_directory(data_dir: Path) -> Path:
+    return data_dir / "node" / "containerd"
+
+
+def cni_directory(data_dir: Path) -> Path:
+    """Where the network part puts the CNI configuration and containerd looks for it."""
+    return data_dir / "node" / "cni"
+
+
+class RealNode:
+    """Part: the kubelet with its containerd. Stopping it ends its containers; a kill leaves them running, and the next
+    start goes on with them."""
+
+    name = "node"
+
+    def __init__(self, client: Client, clock: Clock, data_dir: Path, found: machine.Machine) -> None:
+        assert found.cni_bin is not None
+        containerd = Containerd(
+            containerd_directory(data_dir),
+            clock,
+            cni_bin=found.cni_bin,
+            cni_conf=cni_directory(data_dir),
+            binary=found.containerd,
+        )
+        self._kubelet = Kubelet(
+            client,
+            clock,
+            node_name=machine.node_name(),
+            runtime=CriRuntime(str(containerd.socket), clock),
+            root_dir=data_dir / "node" / "kubelet",
+            node_ip=machine.primary_address(),
+            cluster_dns=(config.CLUSTER_DNS,),
+            cluster_domain=config.CLUSTER_DOMAIN,
+            containerd=containerd,
+        )
+        self._running = False
+
+    async def start(self) -> None:
+        """Raises ClusterError."""
+        try:
+            await self._kubelet.start()
+        except (ContainerdFailed, RuntimeFailure) as error:
+            first, *lines = str(error).splitlines()
+            raise ClusterError(Exit.CONTAINERD_FAILED, first, lines=tuple(lines)) from error
+        self._running = True
+
+    async def stop(self) -> None:
+        try:
+            if self._running:
+                self._running = False
+                await self._kubelet.end_pods()
+        finally:
+            await self._kubelet.stop()
