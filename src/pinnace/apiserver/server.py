@@ -61,8 +61,9 @@ class ApiServer:
         near_kubelets: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         """``auth`` gives the authenticator, impersonator and authorizer that are not given, and answers reviews and
-        requests for tokens; ``kubelet_tls`` makes the context, client certificate included, for
-        connections to kubelets; ``near_kubelets`` says where those on this machine listen, by node. Without any of them everybody may do everything: for tests."""
+        requests for tokens. ``kubelet_tls`` makes the context, client certificate included, for connections to
+        kubelets; ``near_kubelets`` says where those on this machine listen, by node. Without ``auth`` everybody may
+        do everything: for tests."""
         self.store = store
         self.registry = registry
         self.clock = clock
