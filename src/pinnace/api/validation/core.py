@@ -68,8 +68,9 @@ def node(errors: Errors, new: Object, old: Object | None, subresource: str) -> N
         errors.append(invalid_value("spec.providerID", None, f"field cannot be {changed} once set"))
 
 
-def _decoded_size(text: str) -> int:
-    return len(text) // 4 * 3 - text[-2:].count("=")
+def _decoded_size(text: str | None) -> int:
+    """The size of a value that is written in base64; a null value is empty."""
+    return 0 if not text else len(text) // 4 * 3 - text[-2:].count("=")
 
 
 def _frozen(errors: Errors, new: Object, old: Object, keys: tuple[str, ...]) -> None:
@@ -117,7 +118,7 @@ def secret(errors: Errors, new: Object, old: Object | None, subresource: str) ->
 
 def _docker_config(errors: Errors, field: str, encoded: str) -> None:
     try:
-        parsed = orjson.loads(base64.b64decode(encoded))
+        parsed = orjson.loads(base64.b64decode(encoded or ""))
         problem = (
             "" if isinstance(parsed, dict) else "json: cannot unmarshal value into Go value of type map[string]any"
         )
@@ -137,7 +138,7 @@ def config_map(errors: Errors, new: Object, old: Object | None, subresource: str
             wrong(errors, f"data[{key}]", key, problems)
         if key in binary:
             errors.append(invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData"))
-        size += len(text) if text.isascii() else len(text.encode())
+        size += 0 if not text else len(text) if text.isascii() else len(text.encode())
     for key, text in binary.items():
         wrong(errors, f"binaryData[{key}]", key, f.config_key(key))
         size += _decoded_size(text)

@@ -75,7 +75,7 @@ def labels(errors: Errors, field: str, value: dict[str, str] | None) -> None:
     for key, text in value.items():
         if problems := f.label_key(key):
             wrong(errors, field, key, problems)
-        if problems := f.label_value(text):
+        if problems := f.label_value(text or ""):
             wrong(errors, field, text, problems)
 
 
@@ -86,7 +86,7 @@ def annotations(errors: Errors, field: str, value: dict[str, str] | None) -> Non
     for key, text in value.items():
         if problems := f.label_key(key.lower()):
             wrong(errors, field, key, problems)
-        size += len(key) + (len(text) if text.isascii() else len(text.encode()))
+        size += len(key) + (0 if not text else len(text) if text.isascii() else len(text.encode()))
     if size > ANNOTATIONS_LIMIT:
         errors.append(too_long(field, ANNOTATIONS_LIMIT))
 
