@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,25 @@ def test_service_addresses_and_ports_survive_a_crash(tmp_path: Path) -> None:
         assert make("b", clusterIP="10.96.0.20", type="NodePort", ports=ports) == (201, "")
     finally:
         cluster.stop_if_running()
+
+
+def test_of_many_that_want_the_same_port_one_gets_it(cluster: Cluster, namespace: str) -> None:
+    api = cluster.api()
+
+    def make(number: int) -> int:
+        spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30007}], "clusterIP": "10.96.0.77"}
+        body = {"metadata": {"name": f"s{number}"}, "spec": spec}
+        return api("POST", f"/api/v1/namespaces/{namespace}/services", body).status
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(make, range(32)))
+    assert sorted(answers) == [201] + [422] * 31
+
+    def make_any(number: int) -> tuple[str, int]:
+        body = {"metadata": {"name": f"any{number}"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
+        made = api("POST", f"/api/v1/namespaces/{namespace}/services", body).json["spec"]
+        return made["clusterIP"], made["ports"][0]["nodePort"]
+
+    with ThreadPoolExecutor(16) as pool:
+        chosen = list(pool.map(make_any, range(64)))
+    assert len({address for address, _ in chosen}) == len({port for _, port in chosen}) == 64

@@ -16,6 +16,7 @@ EVERYTHING = [
     *objects.priority_classes(),
     *objects.kubernetes_service(objects.Endpoint("10.96.0.1", "192.0.2.1", 6443)),
     objects.client_authority("a", "b"),
+    objects.service_range("10.96.0.0/16", "2026-11-21T09:00:00Z"),
 ]
 
 

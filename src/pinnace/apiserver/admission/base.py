@@ -46,8 +46,8 @@ class View:
 
 
 def _prefix(group: str, plural: str, namespace: str) -> str:
-    parts = ["/registry", group, plural, namespace, ""]
-    return "/".join(part for index, part in enumerate(parts) if part or index == len(parts) - 1)
+    prefix = f"/registry/{group}/{plural}/" if group else f"/registry/{plural}/"
+    return f"{prefix}{namespace}/" if namespace else prefix
 
 
 def refuse(attributes: AdmissionAttributes, why: str) -> ApiError:

@@ -83,7 +83,8 @@ class CertificateSubjectRestriction:
         try:
             request = x509.load_pem_x509_csr(base64.b64decode(encoded, validate=True))
         except (ValueError, binascii.Error) as error:
-            raise refuse(attributes, f"unable to parse csr: {error}") from error
+            why = "unable to parse csr: PEM block type must be CERTIFICATE REQUEST"
+            raise refuse(attributes, why) from error
         organizations = request.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
         if any(organization.value == "system:masters" for organization in organizations):
             raise refuse(attributes, f"use of {CLIENT_SIGNER} signer with system:masters group is not allowed")

@@ -140,7 +140,7 @@ def _subject(review: Object, kind: str) -> User:
     if not name and not groups:
         problem = errors.invalid_value("spec.user", "", "at least one of user or group must be specified")
         raise errors.invalid(AUTHORIZATION, kind, "", [problem])
-    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
     return User(name, str(spec.get("uid") or ""), groups, extra)
 
 

@@ -111,6 +111,24 @@ def kubernetes_service(endpoint: Endpoint) -> list[Object]:
     ]
 
 
+def service_range(cidr: str, now: str) -> Object:
+    """The ServiceCIDR that cluster IPs come from."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "",
+        "message": "Kubernetes Service CIDR is ready",
+    }
+    return {
+        "kind": "ServiceCIDR",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {"name": SERVICE},
+        "spec": {"cidrs": [cidr]},
+        "status": {"conditions": [ready]},
+    }
+
+
 def client_authority(client_ca: str, front_proxy_ca: str) -> Object:
     """``kube-system/extension-apiserver-authentication``: how extension API servers verify clients. PEM texts."""
     return {

@@ -33,6 +33,7 @@ _PLURALS = {
     "Endpoints": "endpoints",
     "EndpointSlice": "endpointslices",
     "ConfigMap": "configmaps",
+    "ServiceCIDR": "servicecidrs",
 }
 
 #: ``(stored, wanted)``: the object to store instead (a copy), or None if the stored one is fine.
@@ -47,10 +48,16 @@ def key_of(obj: Object) -> str:
 
 
 async def bootstrap(
-    store: Store, clock: Clock, *, endpoint: objects.Endpoint | None = None, client_authority: Object | None = None
+    store: Store,
+    clock: Clock,
+    *,
+    endpoint: objects.Endpoint | None = None,
+    client_authority: Object | None = None,
+    service_cidr: str = "10.96.0.0/16",
 ) -> None:
     """See the module's docstring. ``endpoint`` is None for an API server that is not reached over the network."""
     wanted = [*objects.namespaces(), *policy.rbac_objects(), *policy.flow_objects(), *objects.priority_classes()]
+    wanted.append(objects.service_range(service_cidr, timestamp(clock.now())))
     if endpoint is not None:
         wanted += objects.kubernetes_service(endpoint)
     if client_authority is not None:
