@@ -200,6 +200,8 @@ def _remove(doc: Any, path: str) -> Any:
 
 def equal(left: Any, right: Any) -> bool:
     """Equality of JSON values: unlike Python's, ``true`` is not 1; 1 and 1.0 are the same number."""
+    if left is right:
+        return True
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):

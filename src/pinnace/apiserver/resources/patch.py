@@ -30,14 +30,27 @@ async def patch(backend: Backend, request: Request, row: Resource) -> Response:
     validation = body.field_validation(request)
 
     def compute(old: Object) -> Object:
-        new = apply(kind, data, old, row.definition)
-        new = body.checked(request, new, row.gvk, row.definition, validation)
+        new = decode(request, apply(kind, data, old, row.definition), old, row, validation)
         update.check_name(new, name)
         if new["metadata"].get("namespace", "") != meta.namespace(old):
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
         return new
 
     return await update.change(backend, request, row, compute, insisted=insisted, dry=dry)
+
+
+def decode(request: Request, new: Any, old: Object, row: Resource, validation: str) -> Object:
+    """``new`` checked against the schema; its fields that are ``old``'s own were checked before, and stay shared."""
+    if not isinstance(new, dict):
+        return body.checked(request, new, row.gvk, row.definition, validation)
+    kept = {name: value for name, value in new.items() if value is old.get(name) and isinstance(value, dict | list)}
+    if not kept:
+        return body.checked(request, new, row.gvk, row.definition, validation)
+    kept.pop("metadata", None)  # changed in place later
+    changed = {name: value for name, value in new.items() if name not in kept}
+    made = body.checked(request, changed, row.gvk, row.definition, validation)
+    made.update(kept)
+    return made
 
 
 def parse(request: Request, row: Resource) -> tuple[str, Any]:

@@ -38,6 +38,8 @@ CREATED_ON_UPDATE = {
     ("rbac.authorization.k8s.io", "rolebindings"),
     ("rbac.authorization.k8s.io", "roles"),
 }
+#: Kinds with defaults only in ``spec`` and ``status``: nothing to do where these are still the old ones.
+_BODY_DEFAULTS = frozenset(("Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"))
 #: Kinds whose PUT must say which revision it replaces.
 CONDITIONAL = {
     ("coordination.k8s.io", "leases"),
@@ -142,7 +144,9 @@ async def _replace(
     name = request.info.name
     now = backend.clock.now
     system_metadata(new, old)
-    row.default(new)
+    unchanged = new.get("spec") is old.get("spec") and new.get("status") is old.get("status")
+    if not unchanged or new["kind"] not in _BODY_DEFAULTS:
+        row.default(new)
     row.prepare_update(new, old, subresource)
     async with backend.admitted(
         request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
