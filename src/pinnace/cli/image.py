@@ -16,10 +16,6 @@ def load(files: Sequence[Path], path: Path) -> int:
     facts = DataDir(path).running()
     if facts is None:
         raise ClusterError(Exit.NOT_RUNNING, f"no cluster is running on {path}; start it first: pinnace up")
-    for file in files:
-        if not file.is_file():
-            raise ClusterError(Exit.USAGE, f"{file}: no such file")
-    for file in files:
-        for name in images.load(file, path, facts):
-            print(name)
+    for name in images.load(files, path.absolute(), facts):
+        print(name)
     return 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import pinnace
 from pinnace.api import meta
@@ -25,6 +27,9 @@ from pinnace.cluster.datadir import DataDir
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock, timeout
 from pinnace.core.supervisor import Part
+
+if TYPE_CHECKING:
+    from pinnace.cluster.realnode import RealNode
 
 AUTHENTICATED = "system:authenticated"
 
@@ -47,6 +52,7 @@ class Cluster:
         self._plane = ControlPlane(chosen, clock, certificates)
         self._started: list[Part] = []
         self._informers: list[Informers] = []
+        self._node_part: RealNode | None = None
         self._began = time.monotonic()
         self._runtime = "none"
         self._waiting_for = "the API server"
@@ -81,6 +87,8 @@ class Cluster:
                 self._waiting_for = name
                 for part in await build():
                     await self._start_part(part)
+        if self._node_part is not None:
+            self._plane.near_kubelets[machine.node_name()] = self._node_part.server
         if "node" in self.config.parts:
             self._waiting_for = "a node to be Ready"
             await self._wait_node_ready()
@@ -156,7 +164,10 @@ class Cluster:
 
             name = machine.node_name()
             client = self.client(f"system:node:{name}", "system:nodes")
-            parts.append(RealNode(client, self.clock, self.config.data_dir, machine.inspect()))
+            self._node_part = RealNode(
+                client, self.clock, self.config.data_dir, machine.inspect(), tls=self._kubelet_tls()
+            )
+            parts.append(self._node_part)
         count = self.config.simulated_nodes if self.config.simulated_nodes is not None else int(not real)
         if count:
             parts.append(self._simulated_nodes(count))
@@ -184,10 +195,16 @@ class Cluster:
 
         names = [f"simulated-{number}" for number in range(count)]
         client = self.client("system:simulated-nodes", "system:masters")
-        informers = Informers(client, self.clock)
-        return SimulatedNodes(
-            client, self.clock, informers, names=names, machine=hardware.inspect(self.config.data_dir)
-        )
+        informers = self._informers_of(client)
+        facts = hardware.inspect(self.config.data_dir)
+        return SimulatedNodes(client, self.clock, informers, names=names, machine=facts, tls=self._kubelet_tls())
+
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        from pinnace.kubelet.server.server import tls_context
+
+        pki = self._plane.pki
+        name = f"nodes/{machine.node_name()}/kubelet"
+        return tls_context(pki.certificate(name), pki.key(name), pki.certificate("ca"))
 
     async def _wait_node_ready(self) -> None:
         client = self.client("system:admin", "system:masters")

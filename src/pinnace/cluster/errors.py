@@ -19,6 +19,7 @@ class Exit(enum.IntEnum):
     NOT_RUNNING = 16
     DATA_DAMAGED = 17
     COMPONENT_MISSING = 18
+    IMAGE_REFUSED = 19
 
 
 class ClusterError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 from pinnace.client.client import Client
@@ -12,6 +13,9 @@ from pinnace.kubelet.containerd import Containerd, ContainerdFailed
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.base import RuntimeFailure
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
+
+#: The kubelet's server is for the API server of the same process: nothing outside the machine reaches it.
+SERVER_HOST = "127.0.0.1"
 
 
 def containerd_directory(data_dir: Path) -> Path:
@@ -29,7 +33,9 @@ class RealNode:
 
     name = "node"
 
-    def __init__(self, client: Client, clock: Clock, data_dir: Path, found: machine.Machine) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, data_dir: Path, found: machine.Machine, *, tls: ssl.SSLContext
+    ) -> None:
         assert found.cni_bin is not None
         containerd = Containerd(
             containerd_directory(data_dir),
@@ -48,8 +54,15 @@ class RealNode:
             cluster_dns=(config.CLUSTER_DNS,),
             cluster_domain=config.CLUSTER_DOMAIN,
             containerd=containerd,
+            tls=tls,
+            server_host=SERVER_HOST,
         )
         self._running = False
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """Where the kubelet's own server listens, once it is started."""
+        return SERVER_HOST, self._kubelet.server_port
 
     async def start(self) -> None:
         """Raises ClusterError."""

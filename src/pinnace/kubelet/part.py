@@ -55,8 +55,9 @@ class RealRuntime(Runtime, Protocol):
 
 class Kubelet:
     """Part: one node. ``root_dir`` holds Pods' volumes and logs; ``containerd`` is started and stopped with it if
-    given. ``tls`` is for its own server (``server.tls_context``), which takes a free port if ``port`` is taken; without
-    it there is no server. Stopping leaves the Pods running; ``end_pods`` ends them."""
+    given. ``tls`` is for its own server (``server.tls_context``), which listens on ``server_host`` (by default the
+    node's address) and takes a free port if ``port`` is taken; without ``tls`` there is no server. Stopping leaves the
+    Pods running; ``end_pods`` ends them."""
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class Kubelet:
         port: int = 10250,
         containerd: Container | None = None,
         tls: ssl.SSLContext | None = None,
+        server_host: str = "",
         labels: Mapping[str, str] | None = None,
     ) -> None:
         self.name = "kubelet"
@@ -117,9 +119,15 @@ class Kubelet:
         )
         self.manager = PodManager(host, self._pods)
         self._port = port
+        self._server_host = server_host or node_ip
         self._server: KubeletServer | None = None
         if tls is not None:
             self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name))
+
+    @property
+    def server_port(self) -> int:
+        """Where its server listens, once it is started; 0 if it has none."""
+        return self._description.port if self._server is not None else 0
 
     @property
     def problem(self) -> str:
@@ -148,7 +156,7 @@ class Kubelet:
                 await self._containerd.import_pause()
         self._description.runtime, self._description.runtime_version = self.runtime.name, self.runtime.version
         if self._server is not None:
-            self._description.port = await self._server.listen(self._description.ips[0], self._port)
+            self._description.port = await self._server.listen(self._server_host, self._port)
         self._problem = await self.runtime.problem()
         await self.agent.register()
         await self.agent.renew()

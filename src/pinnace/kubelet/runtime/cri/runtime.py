@@ -72,6 +72,10 @@ def _enums(value: Any, field: str = "") -> Any:
     return value
 
 
+#: Seconds that the runtime has to become usable.
+PATIENCE = 10.0
+
+
 class CriRuntime:
     """``socket`` is the path of containerd's (or another CRI runtime's) unix socket."""
 
@@ -97,7 +101,16 @@ class CriRuntime:
             options = [("grpc.max_receive_message_length", 16 << 20), ("grpc.use_local_subchannel_pool", 1)]
             backoff = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 1000)]
             self._channel = grpc.aio.insecure_channel(f"unix:{self._socket}", options=[*options, *backoff])
-        answer = await self._call("Version", {}, limit=10.0, wait=True)
+        deadline = self._clock.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = await self._call("Version", {}, limit=PATIENCE, wait=True)
+                await self._call("Status", {})
+                break
+            except RuntimeFailure as error:  # containerd answers before its CRI part has loaded what it had
+                if "not initialized" not in str(error) or self._clock.monotonic() > deadline:
+                    raise
+                await self._clock.sleep(0.02)
         self.name, self.version = answer.runtime_name, answer.runtime_version
 
     async def close(self) -> None:
