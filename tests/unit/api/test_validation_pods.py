@@ -218,3 +218,16 @@ def test_status_updates_look_at_the_status_alone() -> None:
     old = pod()
     new = {**old, "status": {"qosClass": "BestEffort", "podIPs": [{"ip": "x"}]}}
     assert [text.partition(":")[0] for text in said(new, old, "status")] == ["status.podIPs[0]"]
+
+
+def test_resizes_change_cpu_and_memory_alone() -> None:
+    old = pod({"resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}})
+    new = meta.copy(old)
+    new["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "500m"
+    assert said(new, old, "resize") == []
+    new["spec"]["containers"][0]["image"] = "other"
+    assert said(new, old, "resize") == ["spec: Forbidden: only cpu and memory resources are mutable"]
+    new = pod({"resources": {}})
+    assert said(new, old, "resize") == [
+        'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pinnace.api import pods as pod_facts
-from pinnace.api import quantity
+from pinnace.api import qos, quantity
 from pinnace.api.errors import (
     FieldError,
     duplicate,
@@ -393,18 +393,28 @@ def _ephemeral_update(errors: Errors, new: Object, old: Object) -> None:
             errors.append(forbidden_field("spec.ephemeralContainers", why))
 
 
+def _without_compute(container: Object) -> Object:
+    """A container without what a resize may change: CPU and memory."""
+    resources = dict(container.get("resources") or {})
+    for key in ("requests", "limits"):
+        resources[key] = {k: v for k, v in (resources.get(key) or {}).items() if k not in ("cpu", "memory")}
+    return {**container, "resources": resources}
+
+
 def _resize(errors: Errors, new: Object, old: Object) -> None:
-    """Of the spec, ``resize`` changes only containers' CPU and memory."""
+    """Of the spec, ``resize`` changes only CPU and memory, and never so that the QoS class changes."""
+    if qos.compute({"spec": new}) != qos.compute({"spec": old}):
+        why = "Pod QOS Class may not change as a result of resizing"
+        errors.append(invalid_value("spec", qos.compute({"spec": old}), why))
 
     def fixed(value: Object) -> Object:
         kept = {k: v for k, v in value.items() if k not in ("containers", "initContainers", "resources")}
         for key in ("containers", "initContainers"):
-            kept[key] = [{k: v for k, v in c.items() if k not in ("resources",)} for c in value.get(key) or ()]
+            kept[key] = [_without_compute(c) for c in value.get(key) or ()]
         return kept
 
     if fixed(new) != fixed(old):
-        why = f"only cpu and memory resources are mutable\n{unified(fixed(old), fixed(new))}"
-        errors.append(forbidden_field("spec", why))
+        errors.append(forbidden_field("spec", "only cpu and memory resources are mutable"))
 
 
 def _status(errors: Errors, new: Object, old: Object) -> None:
