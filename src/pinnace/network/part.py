@@ -6,12 +6,19 @@ import logging
 from pathlib import Path
 
 from pinnace.api import meta
+from pinnace.api.errors import ApiError
 from pinnace.api.resources import NODES
 from pinnace.api.types import Object
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
+from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
 from pinnace.network import cni, links
+from pinnace.network.dns import forward, service
+from pinnace.network.dns.records import Zone
+from pinnace.network.dns.server import DnsServer
+from pinnace.network.dns.view import InformedView
 from pinnace.network.host import Host
 from pinnace.network.proxy.proxy import Proxy
 from pinnace.network.proxy.skeleton import Layout
@@ -33,20 +40,29 @@ class Network:
         host: Host,
         node_name: str,
         cluster_cidr: str,
+        cluster_dns: str,
+        cluster_domain: str,
         cni_conf: Path,
         ipam_dir: Path,
+        resolv_conf: Path = forward.RESOLV_CONF,
     ) -> None:
         self._host = host
         self._node_name = node_name
         self._cni_conf = cni_conf
         self._ipam_dir = ipam_dir
         self._cluster_cidr = cluster_cidr
+        self._zone = Zone(cluster_domain, cluster_dns)
+        self._resolv_conf = resolv_conf
+        self._client = client
         self._informers = Informers(client, clock)
         self._clock = clock
+        self._tasks = Tasks("network", clock)
         self._proxy: Proxy | None = None
+        self._dns: DnsServer | None = None
 
     async def start(self) -> None:
-        """Return once Services are reachable. Raises HostError, NftError."""
+        """Return once Services are reachable and names are answered. Raises HostError, NftError, OSError (the DNS
+        server cannot listen)."""
         await self._host.prepare()
         layout = Layout(
             cluster_cidr=self._cluster_cidr,
@@ -55,9 +71,35 @@ class Network:
             forward_others=self._host.forwarded_before,
         )
         self._proxy = Proxy(self._informers, self._clock, layout)
+        await self._start_dns()
         await self._proxy.start()
         nodes = self._informers.of(NODES, field_selector=f"metadata.name={self._node_name}")
         nodes.add_handler(self._node_changed)
+
+    async def _start_dns(self) -> None:
+        view = InformedView(self._informers, self._clock)
+        await view.wait_synced()
+        upstreams = forward.Upstreams(self._resolv_conf, (self._host.address, self._zone.dns_address))
+        self._dns = DnsServer(view, self._zone, forward.Forwarder(upstreams, self._clock), self._clock)
+        await self._dns.start(self._host.address)
+        self._tasks.spawn(self._publish_dns(), name="publish-dns")
+
+    async def _publish_dns(self) -> None:
+        assert self._dns is not None
+        backoff = Backoff(base=0.1, cap=10.0)
+        while True:
+            try:
+                await service.publish(
+                    self._client,
+                    cluster_ip=self._zone.dns_address,
+                    address=self._host.address,
+                    port=self._dns.port,
+                )
+            except (ApiError, OSError) as error:
+                log.warning("cannot publish the Service %s/%s yet: %s", service.NAMESPACE, service.NAME, error)
+                await self._clock.sleep(backoff.next(""))
+            else:
+                return
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None or meta.name(new) != self._node_name:
@@ -70,7 +112,11 @@ class Network:
 
     async def stop(self) -> None:
         """Idempotent. The CNI configuration stays: containers may be running, and are removed with it."""
+        await self._tasks.stop()
         await self._informers.stop()
+        if self._dns is not None:
+            await self._dns.stop()
+            self._dns = None
         if self._proxy is not None:
             await self._proxy.stop()
             self._proxy = None

@@ -27,11 +27,11 @@ from pinnace.network.proxy import nft, rules, skeleton
 from pinnace.network.proxy.rules import Element
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.proxy.table import Change, Table
+from pinnace.network.slices import index_by_service, service_of, slices_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-INDEX = "service"
 #: Services computed before the event loop gets its turn.
 SLICE = 50
 #: Endpoints of one port that the table has chains for at first.
@@ -64,7 +64,7 @@ class Proxy:
         """Return once the kernel holds the rules of everything that was there. Raises NftError."""
         services = self._informers.of(SERVICES)
         slices = self._informers.of(ENDPOINT_SLICES)
-        slices.add_index(INDEX, lambda slice: (rules.service_of(slice),))
+        index_by_service(slices)
         self._services, self._slices = services, slices
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._nft = await self._blocking(nft.Nft)
@@ -100,7 +100,7 @@ class Proxy:
 
     def _slice_changed(self, old: Object | None, new: Object | None) -> None:
         for slice in (old, new):
-            if slice is not None and (service := rules.service_of(slice)):
+            if slice is not None and (service := service_of(slice)):
                 self._mark(service)
 
     def _mark(self, service: str) -> None:
@@ -147,7 +147,7 @@ class Proxy:
 
     def _wanted(self, key: str) -> dict[Element, str]:
         service = self._services.by_key(key)
-        return rules.elements(service, self._slices.indexed(INDEX, key)) if service is not None else {}
+        return rules.elements(service, slices_of(self._slices, key)) if service is not None else {}
 
     async def _apply(self, commands: Callable[[], str]) -> None:
         ruleset = self._nft

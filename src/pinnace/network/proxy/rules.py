@@ -25,7 +25,6 @@ from typing import NamedTuple, TypeAlias
 from pinnace.api import meta
 from pinnace.api.types import Object
 
-SERVICE_NAME = "kubernetes.io/service-name"
 #: Services with this label are some other proxy's.
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 
@@ -55,12 +54,6 @@ def is_ours(service: Object) -> bool:
     if spec.get("type") == "ExternalName" or PROXY_NAME in meta.labels(service):
         return False
     return bool(spec.get("clusterIP")) and spec["clusterIP"] != "None"
-
-
-def service_of(slice: Object) -> str:
-    """``namespace/name`` of the Service a slice belongs to; "" for one that belongs to none."""
-    name = meta.labels(slice).get(SERVICE_NAME)
-    return f"{meta.namespace(slice)}/{name}" if name else ""
 
 
 def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
