@@ -7,7 +7,7 @@ Decisions of the authorizer are cached as long as its ``generation`` stays.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from pinnace.api import errors
@@ -65,8 +65,11 @@ class Pipeline:
         self._decided_at = -1
         self._mutating = 0
         self._reading = 0
-        #: Called with every request that has been let in (audit, metrics).
-        self.counted: Callable[[Request], None] | None = None
+
+    @property
+    def at_work(self) -> tuple[int, int]:
+        """Requests waiting for something right now: those that change something, and others."""
+        return self._mutating, self._reading
 
     def handle(self, request: Request) -> Result:
         """A request from the network. Raises ApiError."""

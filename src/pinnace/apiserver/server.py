@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pinnace
 from pinnace.api.registry import Registry
-from pinnace.apiserver import wiring
+from pinnace.apiserver import expiry, metrics, wiring
 from pinnace.apiserver.auth import discovery as issuer
 from pinnace.apiserver.auth.stack import Auth
 from pinnace.apiserver.discovery import Discovery
@@ -24,8 +24,9 @@ from pinnace.apiserver.resources import render
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.codec import stamp
 from pinnace.apiserver.resources.router import Router
-from pinnace.apiserver.response import text
+from pinnace.apiserver.response import Response, text
 from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
 from pinnace.store.protocol import Store
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class ApiServer:
         wiring.register(self.router, auth, kubelet_tls, near_kubelets)
         if auth is not None:
             self.others.roots.update(issuer.handlers(auth.tokens, self._url))
+        self.others.roots["metrics"] = self._metrics
         #: Run in order after the listeners are up, before ``/readyz`` is ok.
         self.post_start: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         #: (host, port) of each listener, once started.
@@ -88,6 +90,7 @@ class ApiServer:
         self._listen = list(listen)
         self._http = HttpServer(self.pipeline.handle, clock, tls)
         self._pending_hooks: set[str] = set()
+        self._tasks = Tasks("apiserver", clock)
         self._stopping = False
         self.health.ready["shutdown"] = lambda: "process is shutting down" if self._stopping else None
 
@@ -109,9 +112,12 @@ class ApiServer:
         try:
             for host, port in self._listen:
                 self.addresses.append(await self._http.listen(host, port))
+            if self.addresses:
+                self.others.discovery.server_address = self._url().removeprefix("https://")
             for name, hook in self.post_start:
                 await hook()
                 self._pending_hooks.discard(name)
+            self._tasks.forever(lambda: expiry.run(self.store, self.clock), name="event expiry")
             spare_collector()
         except BaseException:
             await self.stop()
@@ -119,7 +125,21 @@ class ApiServer:
 
     async def stop(self) -> None:
         self._stopping = True
+        await self._tasks.stop()
         await self._http.stop()
+
+    def _metrics(self, request: Request) -> Result:
+        mutating, reading = self.pipeline.at_work
+        gauges = {
+            'apiserver_current_inflight_requests{request_kind="mutating"}': mutating,
+            'apiserver_current_inflight_requests{request_kind="readOnly"}': reading,
+            "pinnace_connections": self._http.connections,
+            "pinnace_watches": self.backend.hub.watchers,
+            "pinnace_store_revision": self.store.revision,
+            "pinnace_store_compacted_revision": self.store.compacted_revision,
+        }
+        body = metrics.render(self._http.answered, gauges)
+        return Response(200, body, content_type=metrics.CONTENT_TYPE)
 
 
 def spare_collector() -> None:

@@ -324,6 +324,7 @@ class Connection(asyncio.Protocol):
     # -- answers
 
     def _write_whole(self, request: Request, answer: Response, body: bytes) -> None:
+        self._server.count(request.info.verb, answer.status)
         close = self._closing or self._server.stopping
         head = wire.head(
             answer.status,
@@ -336,6 +337,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(head if request.method == "HEAD" else head + body)
 
     async def _write(self, request: Request, answer: Response) -> None:
+        self._server.count(request.info.verb, answer.status)
         parts = answer.body if isinstance(answer.body, list) else [answer.body]
         length = sum(map(len, parts))
         headers = answer.headers
@@ -363,6 +365,7 @@ class Connection(asyncio.Protocol):
                     await self.drain()
 
     async def _stream(self, request: Request, answer: Stream) -> None:
+        self._server.count(request.info.verb, answer.status)
         close = self._closing
         self._transport.write(
             wire.head(
@@ -381,6 +384,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(wire.LAST_CHUNK)
 
     def _start_watch(self, request: Request, answer: WatchAnswer) -> None:
+        self._server.count(request.info.verb, 200)
         headers = () if not request.warnings else tuple(("Warning", text) for text in request.warnings)
         self._transport.write(
             wire.head(200, answer.content_type, headers, date=self._server.date, length=None, close=self._closing)

@@ -36,12 +36,22 @@ class HttpServer:
         self.tls = tls
         self.tick = 0
         self.stopping = False
+        #: Answers given, by verb and code.
+        self.answered: dict[tuple[str, str], int] = {}
         self._date = b""
         self._date_second = 0
         self._connections: set[Connection] = set()
         self._listeners: list[asyncio.AbstractServer] = []
         self._sweeper: Timer | None = None
         self._emptied: asyncio.Event = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    def count(self, verb: str, code: int) -> None:
+        key = (verb, str(code))
+        self.answered[key] = self.answered.get(key, 0) + 1
 
     @property
     def date(self) -> bytes:

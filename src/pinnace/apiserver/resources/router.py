@@ -10,7 +10,7 @@ from pinnace.api.registry import Resource
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import create, delete, delete_collection, get, list, patch, update, watch
 from pinnace.apiserver.resources.backend import Backend, unsupported
-from pinnace.apiserver.response import Answer
+from pinnace.apiserver.response import Answer, text
 
 Result = Answer | Coroutine[Any, Any, Answer]
 Handler = Callable[[Backend, Request, Resource], Result]
@@ -47,7 +47,9 @@ class Router:
         backend = self._backend
         row = backend.registry.get(info.group, info.version, info.resource)
         if row is None:
-            raise errors.path_not_found()
+            if any(known.group == info.group and known.version == info.version for known in backend.registry):
+                raise errors.path_not_found()
+            return text(404, "404 page not found\n")
         subresource = info.subresource
         special = self._special.get((info.group, info.resource, subresource))
         if special is not None and info.verb in special:

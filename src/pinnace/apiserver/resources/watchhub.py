@@ -42,6 +42,10 @@ class Group:
         self._watch: Watch | None = None
         self._watch = hub.store.watch(start, end, hub.store.revision, self._sink)
 
+    @property
+    def size(self) -> int:
+        return len(self._outlets)
+
     def join(self, outlet: Outlet) -> None:
         """Serve ``outlet`` with the events after the store's present revision."""
         self.flush()
@@ -126,6 +130,10 @@ class WatchHub:
         if found is None:
             found = self._groups[key] = Group(self, key, start, end, render)
         return found
+
+    @property
+    def watchers(self) -> int:
+        return sum(group.size for group in self._groups.values())
 
     def drop(self, key: Hashable) -> None:
         self._groups.pop(key, None)
