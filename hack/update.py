@@ -7,7 +7,9 @@
 
 The schemas come from PyPI's kubernetes-validate (a development dependency). ``--facts DIR`` imports ``resources.json``
 anew from a directory with a list of resources; without it the checked-in rows are kept and only their definitions are
-looked up again. ``--verify`` writes nothing and fails if a table differs from what an update would write.
+looked up again. ``--go DIR`` imports ``hack/go_fields.txt`` anew from checkouts of k8s.io's api, apimachinery,
+apiextensions-apiserver and kube-aggregator beside each other. ``--verify`` writes nothing and fails if a table differs
+from what an update would write.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import go_fields
 import kinds_table
 
 TARGET = "v1.37.0-local"
 #: Versions that are still served but left the newest schemas: their definitions come from the release before.
 PREVIOUS = "v1.36.0-local"
 OUT = Path(__file__).resolve().parent.parent / "src" / "pinnace" / "api" / "generated"
+GO_FIELDS = Path(__file__).with_name("go_fields.txt")
 KEEP = ("format", "required")
 CONNECT = {"connect:get": "get", "connect:post": "create", "connect:put": "update"}
 CONNECT |= {"connect:delete": "delete", "connect:patch": "patch"}
@@ -81,6 +85,20 @@ def compact(schema: Json) -> Json:
         elif key.startswith("x-kubernetes-"):
             row[key] = value
     return row
+
+
+def annotated(schemas: dict[str, Json], notes: dict[str, dict[str, tuple[bool, str]]]) -> dict[str, Json]:
+    """``schemas`` with ``omitZero`` and ``goType`` on the fields that ``notes`` tell of."""
+    for name, of_fields in notes.items():
+        for field, (omit, go_type) in of_fields.items():
+            node = schemas.get(name, {}).get("properties", {}).get(field)
+            if node is None:
+                continue
+            if omit:
+                node["omitZero"] = True
+            if go_type:
+                node.get("items", node)["goType"] = go_type
+    return schemas
 
 
 def references(schema: Any) -> set[str]:
@@ -184,6 +202,7 @@ def tables(facts: Path | None) -> dict[str, bytes]:
         row["definition"] = known.get((row["group"], row["version"], row["kind"]), "")
     rows.sort(key=lambda row: (row["group"], row["version"], row["plural"]))
     schemas = {name: compact(schema) for name, schema in sorted(defs.items())}
+    annotated(schemas, go_fields.parse(GO_FIELDS.read_text()))
     return {
         "resources.json": ("[\n" + ",\n".join(map(dumps, rows)) + "\n]\n").encode(),
         "schemas.txt": "".join(f"{name} {dumps(schema)}\n" for name, schema in schemas.items()).encode(),
@@ -196,7 +215,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--facts", type=Path, help="directory with resources.json: import the resources anew")
     parser.add_argument("--verify", action="store_true", help="only compare; exit 1 if a table is out of date")
+    parser.add_argument("--go", type=Path, help="directory with Go sources: import go_fields.txt anew")
     arguments = parser.parse_args()
+    if arguments.go is not None:
+        GO_FIELDS.write_text(go_fields.render(arguments.go, definitions(TARGET) | definitions(PREVIOUS)))
     stale = []
     for name, content in tables(arguments.facts).items():
         path = OUT / name

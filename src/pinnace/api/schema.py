@@ -46,8 +46,8 @@ def field(definition: str, name: str) -> FieldInfo | None:
 
 
 def decode(definition: str, value: Any, problems: list[str] | None = None) -> Object:
-    """A new object: ``value`` as ``definition`` has it, without unknown fields, nulls and empty optional lists and
-    maps, with quantities and times in canonical form.
+    """A new object: ``value`` as ``definition`` has it, without unknown fields, nulls, empty optional lists and maps
+    and the zero values that Go leaves out (``paused: false``), with quantities and times in canonical form.
 
     Appends ``unknown field "spec.foo"`` to ``problems`` for each field dropped. Opaque parts (RawExtension) are shared
     with ``value``. Raises DecodeError for a wrong type, KeyError for an unknown definition.

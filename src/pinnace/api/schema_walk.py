@@ -1,9 +1,9 @@
 """Walkers: one compiled function per definition that takes a JSON value and returns it as that definition has it.
 
-They do what decoding into the Go type and encoding again does: unknown fields go (and are told of), nulls and empty
-optional lists and maps go, quantities and times take their canonical form, and a value of the wrong type is refused in
-the words of Go's JSON decoder. Field names are case-sensitive. A walker never changes its argument. Walkers are
-compiled when first needed and kept.
+They do what decoding into the Go type and encoding again does: unknown fields go (and are told of); nulls, empty
+optional lists and maps, and zero values that Go leaves out go; quantities and times take their canonical form; and a
+value of the wrong type is refused in the words of Go's JSON decoder. Field names are case-sensitive. A walker never
+changes its argument. Walkers are compiled when first needed and kept.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def _go_type(node: dict[str, Any]) -> str:
     kind = node.get("type", "")
     if kind == "array":
         return "[]" + _go_type(node["items"])
+    if "goType" in node:
+        return str(node["goType"])
     if kind == "object" and "additionalProperties" in node:
         if node["additionalProperties"].get("$ref") == schema_table.QUANTITY:
             return "v1.ResourceList"
@@ -109,10 +111,14 @@ def go_struct(definition: str) -> str:
     return ".".join(definition.rsplit(".", 2)[-2:])
 
 
-def _string(value: Any, path: Path | None, problems: list[str] | None) -> Any:
-    if type(value) is str:
-        return value
-    raise mismatch(value, "string", path)
+@cache
+def _string(go_type: str) -> Walker:
+    def walk(value: Any, path: Path | None, problems: list[str] | None) -> Any:
+        if type(value) is str:
+            return value
+        raise mismatch(value, go_type, path)
+
+    return walk
 
 
 def _boolean(value: Any, path: Path | None, problems: list[str] | None) -> Any:
@@ -213,8 +219,14 @@ _SPECIAL: dict[str, Walker] = {
     schema_table.TIME: _time,
     schema_table.MICRO_TIME: _micro_time,
 }
-_SCALARS: dict[str, Walker] = {"string": _string, "boolean": _boolean, "number": _number}
-_PLAIN: dict[Walker, type] = {_string: str, _boolean: bool}
+_SCALARS: dict[str, Walker] = {"boolean": _boolean, "number": _number}
+
+
+def _plain(node: dict[str, Any]) -> type | None:
+    """The Python type of which every value fits ``node`` as it is."""
+    if node.get("format") == "byte" or "$ref" in node:
+        return None
+    return {"string": str, "boolean": bool}.get(node.get("type", ""))
 
 
 def _of_node(node: dict[str, Any]) -> Walker:
@@ -228,8 +240,8 @@ def _of_node(node: dict[str, Any]) -> Walker:
         return _map(node)
     if kind == "integer":
         return _integer(node.get("format", "int64"))
-    if kind == "string" and node.get("format") == "byte":
-        return _bytes
+    if kind == "string":
+        return _bytes if node.get("format") == "byte" else _string(node.get("goType", "string"))
     return _SCALARS.get(kind, _any)
 
 
@@ -243,7 +255,7 @@ def _zero(node: dict[str, Any]) -> Any:
 
 def _list(node: dict[str, Any]) -> Walker:
     item = _of_node(node["items"])
-    zero, go_type, plain = _zero(node["items"]), _go_type(node), _PLAIN.get(item)
+    zero, go_type, plain = _zero(node["items"]), _go_type(node), _plain(node["items"])
 
     def walk(value: Any, path: Path | None, problems: list[str] | None) -> Any:
         if type(value) is not list:
@@ -264,7 +276,7 @@ def _list(node: dict[str, Any]) -> Walker:
 def _map(node: dict[str, Any]) -> Walker:
     values = node["additionalProperties"]
     member = _of_node(values)
-    zero, go_type, plain = _zero(values), _go_type(node), _PLAIN.get(member)
+    zero, go_type, plain = _zero(values), _go_type(node), _plain(values)
 
     def walk(value: Any, path: Path | None, problems: list[str] | None) -> Any:
         if type(value) is not dict:
@@ -299,7 +311,8 @@ def _of_definition(definition: str) -> Walker:
         for name, node in schema.get("properties", {}).items():
             member = _of_node(node)
             collection = node.get("type") in ("array", "object")
-            table[name] = (_PLAIN.get(member), member, collection and name not in required)
+            omit = node.get("omitZero", False) or (collection and name not in required)
+            table[name] = (_plain(node), member, omit)
         schema.clear()
 
     def walk(value: Any, path: Path | None, problems: list[str] | None) -> Any:
@@ -315,12 +328,13 @@ def _of_definition(definition: str) -> Walker:
             if known is None:
                 _report(problems, path, key)
                 continue
-            plain, member, omit_empty = known
+            plain, member, omit = known
             if type(element) is plain:
-                result[key] = element
+                if element or not omit:
+                    result[key] = element
             elif element is not None:
                 made = member(element, Path(path, key, struct), problems)
-                if made is not _DROP and (made or not omit_empty):
+                if made is not _DROP and (made or not omit):
                     result[key] = made
         return result
 

@@ -69,6 +69,14 @@ def test_empty_required_lists_and_empty_objects_stay() -> None:
     }
 
 
+def test_zero_values_go_where_go_leaves_them_out_and_stay_where_they_mean_something() -> None:
+    spec = {"replicas": 0, "minReadySeconds": 0, "paused": False, "revisionHistoryLimit": 0}
+    assert schema.decode(DEPLOYMENT, {"spec": spec}) == {"spec": {"replicas": 0, "revisionHistoryLimit": 0}}
+    claim = {"spec": {"volumeName": "", "storageClassName": ""}}  # an empty class asks for no class
+    assert schema.decode("io.k8s.api.core.v1.PersistentVolumeClaim", claim) == {"spec": {"storageClassName": ""}}
+    assert schema.decode(POD, pod(tty=False, imagePullPolicy="") | {"spec": {"hostNetwork": False}})["spec"] == {}
+
+
 def test_null_in_a_list_or_map_is_the_zero_value() -> None:
     assert schema.decode(CONFIG_MAP, {"data": {"a": None}}) == {"data": {"a": ""}}
     decoded = schema.decode(POD, {"spec": {"containers": [None, None]}})
@@ -161,6 +169,11 @@ def test_free_parts_are_kept_as_they_are() -> None:
             POD,
             {"spec": {"containers": [{"name": 7}]}},
             "json: cannot unmarshal number into Go struct field Container.spec.containers.name of type string",
+        ),
+        (
+            POD,
+            {"spec": {"restartPolicy": 1}},
+            "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
         ),
         (
             CONFIG_MAP,

@@ -1,0 +1,112 @@
+"""Reads, from the Go sources of Kubernetes' API types, what the JSON schemas leave out.
+
+That is, of every field that is a scalar itself (no pointer), whether it is left out of the encoded object when it is
+zero; and the name of its type, or of its items' type, if it has one, as decoding errors show it.
+``hack/go_fields.txt`` keeps that, one definition a line: its name, then ``field?`` (left out when zero),
+``field:v1.PullPolicy``, or both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from pathlib import Path
+
+_TYPE = re.compile(r"^type (\w+) (struct \{|=? ?[\w.]+)", re.MULTILINE)
+_FIELD = re.compile(r"^\t(?:(\w+)\s+)?([\w.*\[\]{}]+)\s+`(.*?)`", re.MULTILINE)
+_IMPORT = re.compile(r'^\s*(\w+)? ?"(k8s\.io/[\w./-]+)"', re.MULTILINE)
+_JSON = re.compile(r'json:"([^"]*)"')
+SCALARS = {"string", "bool", "int", "int32", "int64", "float64"}
+#: Named strings of packages that are not read.
+OUTSIDE = {"types.UID", "types.NodeName"}
+ROOTS = {"api": "io.k8s.api", "apimachinery": "io.k8s.apimachinery"}
+ROOTS |= {"apiextensions-apiserver": "io.k8s.apiextensions-apiserver", "kube-aggregator": "io.k8s.kube-aggregator"}
+
+
+class Package:
+    """The types of one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        text = "\n".join(path.read_text() for path in sorted(directory.glob("*types*.go")) if "_test" not in path.name)
+        self.imports = {}
+        for alias, path in _IMPORT.findall(text):
+            self.imports[alias or path.rsplit("/", 1)[1]] = path
+        self.structs: dict[str, str] = {}
+        self.scalars: dict[str, str] = {}
+        for found in _TYPE.finditer(text):
+            name, shape = found.groups()
+            if shape == "struct {":
+                self.structs[name] = text[found.end() : text.index("\n}", found.end() - 1)]
+            else:
+                self.scalars[name] = shape.lstrip("= ")
+
+
+def load(source: Path) -> dict[str, Package]:
+    """Import path -> package, of checkouts of the four repositories side by side in ``source``."""
+    found = {}
+    for repository in ROOTS:
+        for path in sorted((source / repository).rglob("types.go")):
+            package = path.parent
+            found[f"k8s.io/{package.relative_to(source)}"] = Package(package)
+    return found
+
+
+def definition(import_path: str, name: str) -> str:
+    repository, _, rest = import_path.removeprefix("k8s.io/").partition("/")
+    return ".".join([ROOTS[repository], *rest.split("/"), name])
+
+
+def _resolve(packages: dict[str, Package], at: str, spelled: str) -> tuple[str, str]:
+    """Import path and name of a type as ``at`` spells it."""
+    alias, dot, name = spelled.rpartition(".")
+    return (packages[at].imports.get(alias, ""), name) if dot else (at, spelled)
+
+
+def fields(packages: dict[str, Package], at: str, struct: str) -> dict[str, str]:
+    """Of the struct's fields that are scalars or structs themselves: JSON name -> the notation of the file."""
+    found: dict[str, str] = {}
+    body = packages[at].structs[struct]
+    for name, spelled, tags in _FIELD.findall(body):
+        tag = _JSON.search(tags)
+        if tag is None:
+            continue
+        field, *options = tag[1].split(",")
+        bare = spelled.removeprefix("*").removeprefix("[]")
+        path, type_name = _resolve(packages, at, bare)
+        package = packages.get(path)
+        if "inline" in options or (not field and not name):
+            if package is not None and type_name in package.structs:
+                found |= fields(packages, path, type_name)
+            continue
+        if field in ("", "-", "apiVersion", "kind"):
+            continue
+        named = bare in OUTSIDE or (package is not None and package.scalars.get(type_name) in SCALARS)
+        dropped = bare == spelled and "omitempty" in options and (named or bare in SCALARS)
+        shown = bare if bare in OUTSIDE else f"{path.rsplit('/', 1)[1]}.{type_name}" if named else ""
+        if dropped or shown:
+            found[field] = ("?" if dropped else "") + (f":{shown}" if shown else "")
+    return found
+
+
+def render(source: Path, definitions: Container[str]) -> str:
+    """The file's content for those of ``definitions`` that ``source`` has."""
+    packages = load(source)
+    lines = []
+    for path, package in packages.items():
+        for struct in package.structs:
+            name, notes = definition(path, struct), fields(packages, path, struct)
+            if notes and name in definitions:
+                lines.append(" ".join([name, *(field + note for field, note in sorted(notes.items()))]))
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def parse(text: str) -> dict[str, dict[str, tuple[bool, str]]]:
+    """Definition -> field -> (left out when zero, Go type or "")."""
+    found: dict[str, dict[str, tuple[bool, str]]] = {}
+    for line in text.splitlines():
+        name, *words = line.split(" ")
+        notes = found[name] = {}
+        for word in words:
+            field, _, go_type = word.partition(":")
+            notes[field.removesuffix("?")] = (field.endswith("?"), go_type)
+    return found
