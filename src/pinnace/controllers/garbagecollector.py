@@ -83,14 +83,16 @@ class _Feed:
         return str(page["metadata"]["resourceVersion"])
 
     async def _watch(self, version: str, backoff: Backoff) -> str:
-        async with aclosing(self._collector.client.watch(self.gvr, resource_version=version)) as batches:
+        # Without bookmarks: some seventy quiet watches would otherwise wake the process up every minute.
+        watch = self._collector.client.watch(self.gvr, resource_version=version, bookmarks=False)
+        async with aclosing(watch) as batches:
             async for batch in batches:
                 backoff.forget(self.gvr)
                 for event in batch:
                     version = meta.resource_version(event.object)
                     if event.type == "DELETED":
                         self._collector.gone(meta.uid(event.object))
-                    elif event.type != "BOOKMARK":
+                    else:
                         self._collector.observe(self.gvr, event.object)
                 if (self.gvr.group, self.gvr.resource) in _DEFINITIONS:
                     self._collector.rediscover()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
+from pinnace.controllers.cronjob import CronJobController
 from pinnace.controllers.daemonset import DaemonSetController
 from pinnace.controllers.deployment import DeploymentController
 from pinnace.controllers.endpoints import EndpointsController
@@ -76,6 +77,7 @@ class Controllers:
             StatefulSetController(tools),
             JobController(tools),
             TtlAfterFinishedController(tools),
+            CronJobController(tools),
             EndpointSliceController(tools),
             EndpointsController(tools),
             EndpointSliceMirroringController(tools),

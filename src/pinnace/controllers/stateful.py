@@ -1,7 +1,7 @@
 """A StatefulSet's Pods by ordinal: which to create, to delete, to wait for, and its status. Pure.
 
 OrderedReady: at most one Pod is not running, ready and available at a time; Pods come in the order of their ordinals
-and go in the reverse. Parallel: Pods come and go at once, updates still go one by one (or ``maxUnavailable`` at a time).
+and go in the reverse. Parallel: Pods come and go at once; updates still go one by one, or ``maxUnavailable`` at a time.
 """
 
 from __future__ import annotations
