@@ -293,11 +293,7 @@ def test_a_table_of_pods() -> None:
     assert table.table(resource, [done], NOW, "None")["rows"][0]["object"] is None
 
 
-def test_the_default_storage_class_is_marked() -> None:
-    resource = REGISTRY.get("storage.k8s.io", "v1", "storageclasses")
-    assert resource is not None
-    mark = {"storageclass.kubernetes.io/is-default-class": "true"}
-    classes = [{"metadata": {"name": n, "annotations": mark, "creationTimestamp": CREATED}} for n in ("b", "a")]
-    shown = table.table(resource, classes, NOW, "None", {"resourceVersion": "9"})
-    assert [r["cells"][0] for r in shown["rows"]] == ["b", "a (default)"]
-    assert shown["metadata"] == {"resourceVersion": "9"}
+def test_a_default_storage_class_is_marked() -> None:
+    mark = {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}
+    assert row(GVK("storage.k8s.io", "v1", "StorageClass"), metadata=mark)["Name"] == "x (default)"
+    assert row(GVK("storage.k8s.io", "v1", "StorageClass"))["Name"] == "x"

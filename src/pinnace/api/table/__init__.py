@@ -105,7 +105,8 @@ def cells(gvk: GVK, obj: Object, now: float) -> list[Any]:
     return printer(obj, now)
 
 
-def _row(resource: Resource, obj: Object, now: float, include: Include) -> Object:
+def row(resource: Resource, obj: Object, now: float, include: Include) -> Object:
+    """One object's table row, with the condition ``Completed`` if it is a Pod that has ended."""
     row: Object = {"cells": resource.cells(obj, now)}
     if resource.gvk == ("", "v1", "Pod") and (conditions := pods.row_conditions(obj)):
         row["conditions"] = conditions
@@ -137,13 +138,10 @@ def table(
         {"name": c.name, "type": c.type, "format": c.format, "description": c.description, "priority": c.priority}
         for c in resource.columns
     ]
-    rows = [_row(resource, obj, now, include) for obj in items]
-    if resource.gvk.kind == "StorageClass" and (default := cluster.effective_default_class(items)) is not None:
-        rows[items.index(default)]["cells"][0] += " (default)"
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_metadata,
         "columnDefinitions": definitions,
-        "rows": rows,
+        "rows": [row(resource, obj, now, include) for obj in items],
     }

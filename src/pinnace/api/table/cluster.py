@@ -161,20 +161,15 @@ _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.b
 
 
 def storage_class(obj: Object, now: float) -> list[Any]:
+    default = any(v.text(obj, "metadata", "annotations", key) == "true" for key in _DEFAULT_CLASS)
     return [
-        v.name(obj),
+        v.name(obj) + (" (default)" if default else ""),
         v.text(obj, "provisioner"),
         v.text(obj, "reclaimPolicy") or "Delete",
         v.text(obj, "volumeBindingMode") or "Immediate",
         v.flag(obj, "allowVolumeExpansion"),
         v.age(obj, now),
     ]
-
-
-def effective_default_class(objects: list[Object]) -> Object | None:
-    """Of the StorageClasses marked as default, the one that is in effect: the youngest, then the first by name."""
-    marked = [o for o in objects if any(v.text(o, "metadata", "annotations", key) == "true" for key in _DEFAULT_CLASS)]
-    return min(marked, key=lambda o: (-(v.moment(o, "metadata", "creationTimestamp") or 0), v.name(o)), default=None)
 
 
 def volume_attachment(obj: Object, now: float) -> list[Any]:
