@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -35,13 +36,32 @@ class Kubectl:
         self, kubeconfig: Path, version: str = "1.37", *, prefix: Sequence[str] = (), home: Path | None = None
     ):
         self.kubeconfig = kubeconfig
+        self.namespace = ""
         self._command = [*prefix, str(kubectl_binary(version))]
         self._home = home or kubeconfig.parent
+
+    def within(self, namespace: str) -> Kubectl:
+        """The same kubectl, in that namespace unless told otherwise."""
+        other = copy.copy(self)
+        other.namespace = namespace
+        other._command = [*self._command, f"--namespace={namespace}"]
+        return other
+
+    @property
+    def command(self) -> list[str]:
+        """To run it otherwise than ``run`` does, in ``environment()``."""
+        return list(self._command)
 
     def environment(self) -> Mapping[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self._home), "KUBECONFIG": str(self.kubeconfig)}
 
-    def run(self, *arguments: str, input: str | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        *arguments: str,
+        input: str | None = None,
+        timeout: float = 60.0,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
         """The finished process, whatever its exit code."""
         return subprocess.run(
             [*self._command, *arguments],
@@ -49,7 +69,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=dict(self.environment()),
+            env={**self.environment(), **(env or {})},
             check=False,
         )
 

@@ -42,10 +42,10 @@ class Policy:
         count = view.event_count
         if self.exceeded(view):
             # Down to three quarters of the bounds, so that the next compaction is a while away.
-            keep = self.max_events * 3 // 4
-            if view.superseded_bytes > self.max_bytes:
-                keep = min(keep, count * 3 // 4 * self.max_bytes // view.superseded_bytes)
-            return max(view.revision_of_event(count - keep) - 1, view.compacted) if keep else view.revision
+            drop = max(
+                count - self.max_events * 3 // 4, view.events_holding(view.superseded_bytes - self.max_bytes * 3 // 4)
+            )
+            return view.revision_of_event(drop - 1) if drop > 0 else view.compacted
         if count <= self.min_events:
             return view.compacted
         return max(min(aged, view.revision_of_event(count - self.min_events) - 1), view.compacted)

@@ -164,6 +164,15 @@ class View:
         """The revision of the ``index``-th oldest event kept."""
         return self._events[index].revision
 
+    def events_holding(self, size: int) -> int:
+        """How many of the oldest events kept hold ``size`` bytes of superseded values together."""
+        for number, event in enumerate(self._events):
+            if size <= 0:
+                return number
+            if event.previous is not None:
+                size -= len(event.previous.value)
+        return len(self._events)
+
     def get(self, key: str, revision: int = 0) -> KeyValue | None:
         """As ``Store.get``."""
         item = self.current.get(key)

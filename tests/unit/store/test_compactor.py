@@ -69,3 +69,9 @@ async def test_one_version_larger_than_the_bound_is_forgotten(store: LocalStore,
     await clock.settle()
     assert store.compacted_revision == 2
     assert store.get("/same") is not None
+
+
+async def test_bytes_are_bounded_after_one_transaction_of_many_small_events(store: LocalStore) -> None:
+    await store.commit(Txn((), [Put(f"/small/{number}", b"") for number in range(80)]))
+    await put(store, 14, key="/same", value=b"x" * 100)
+    assert store.compacted_revision >= 1 + 3

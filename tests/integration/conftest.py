@@ -1,0 +1,78 @@
+"""One cluster for all tests of a run, each in namespaces of its own; and one of an API server alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from tests.clusters import Api, Cluster
+from tests.tools import KUBECTL_VERSIONS, Kubectl
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Every part, one simulated node. Shared: do not stop it, do not change what is not namespaced and not yours."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield made.up()
+    made.down("--purge")
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The API server alone: nothing happens but what the test does. Shared."""
+    made = Cluster(tmp_path_factory.mktemp("bare"))
+    yield made.up("--parts", "apiserver")
+    made.down("--purge")
+
+
+@pytest.fixture(params=KUBECTL_VERSIONS, ids=lambda version: f"kubectl-{version}")
+def version(request: pytest.FixtureRequest) -> str:
+    """Every stock kubectl that has to work."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def api(cluster: Cluster) -> Api:
+    """The cluster's API as its admin."""
+    return cluster.api()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> str:
+    """A new namespace of the cluster in which Pods can be created."""
+    name = f"test-{next(_names)}"
+    kubectl = cluster.kubectl()
+    kubectl("create", "namespace", name)
+    kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=10s")
+    return name
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster, namespace: str, version: str) -> Kubectl:
+    """Stock kubectl, each version in turn, in a namespace of its own."""
+    return cluster.kubectl(version).within(namespace)
+
+
+@pytest.fixture
+def kubectl37(cluster: Cluster, namespace: str) -> Kubectl:
+    """The newest stock kubectl, where one is enough."""
+    return cluster.kubectl().within(namespace)
+
+
+@pytest.fixture
+def bare_api(bare: Cluster) -> Api:
+    """The API server alone, as its admin."""
+    return bare.api()
+
+
+@pytest.fixture
+def bare_namespace(bare: Cluster) -> str:
+    """A new namespace of the API server alone."""
+    name = f"test-{next(_names)}"
+    answer = bare.api()("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    assert answer.status == 201, answer.body
+    return name
