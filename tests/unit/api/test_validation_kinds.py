@@ -260,3 +260,17 @@ def test_bare_objects_are_refused_not_crashed_on(kind: tuple[str, str]) -> None:
         for old in (None, {}, obj):
             for subresource in ("", "status"):
                 validate(GVK(kind[0], "v1", kind[1]), obj, old, subresource)
+
+
+def test_events_of_the_newer_group_say_more_and_stay() -> None:
+    fields = {"reportingController": "a/b", "reportingInstance": "i", "action": "Did", "reason": "R", "type": "Normal"}
+    fields |= {"eventTime": "2026-01-01T00:00:00.000000Z", "regarding": {"namespace": "x"}, "note": "n"}
+    old = made("events.k8s.io/v1", "Event", **fields)
+    assert said(old) == []
+    assert said(made("events.k8s.io/v1", "Event", **{**fields, "note": "m"}), old) == [
+        'message: Invalid value: "m": field is immutable'
+    ]
+    assert said(made("events.k8s.io/v1", "Event", **{**fields, "action": ""})) == ["action: Required value"]
+    assert said(made("v1", "Event", involvedObject={"namespace": "y"})) == [
+        'involvedObject.namespace: Invalid value: "y": does not match event.namespace'
+    ]

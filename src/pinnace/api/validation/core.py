@@ -255,6 +255,19 @@ def _limit(errors: Errors, field: str, type: str, limit: Object) -> None:
             errors.append(invalid_value(f"{field}.maxLimitRequestRatio[{name}]", quantity.canonical(ratio), why))
 
 
+#: What an update of an events.k8s.io Event may not change, and how messages call it.
+_EVENT_FIXED = {
+    "regarding": "involvedObject",
+    "reason": "reason",
+    "note": "message",
+    "type": "type",
+    "action": "action",
+    "related": "related",
+    "reportingController": "reportingController",
+    "reportingInstance": "reportingInstance",
+}
+
+
 def event(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
     """An Event of either group; events.k8s.io asks for more."""
     modern = new.get("apiVersion") == "events.k8s.io/v1"
@@ -288,6 +301,9 @@ def event(errors: Errors, new: Object, old: Object | None, subresource: str) -> 
         errors.append(invalid_value("message", "", "can have at most 1024 characters"))
     if modern and new.get("type") not in ("Normal", "Warning"):
         errors.append(invalid_value("type", "", "has invalid value: " + (new.get("type") or "")))
+    if modern and old is not None:
+        for key, shown in _EVENT_FIXED.items():
+            immutable(errors, shown, new.get(key), old.get(key))
 
 
 def binding(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:

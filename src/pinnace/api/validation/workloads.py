@@ -233,9 +233,7 @@ def daemon_set(errors: Errors, new: Object, old: Object | None, subresource: str
     label_selector(errors, "spec.selector", selector)
     if matches(selector, _labels(template) or {}) is False:
         errors.append(invalid_value("spec.template.metadata.labels", _labels(template), _MISMATCH))
-    if selector is None:
-        errors.append(required("spec.selector"))
-    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+    if selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions"):
         why = "empty selector is invalid for daemonset"
         errors.append(invalid_value("spec.selector", selector_json(selector), why))
     pods.template(errors, "spec.template", template)
