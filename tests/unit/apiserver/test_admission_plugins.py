@@ -415,3 +415,22 @@ async def test_services_get_their_address_last(world: World) -> None:
     service = {"metadata": {"name": "s", "namespace": "default"}, "spec": {"type": "ClusterIP", "selector": {"a": "b"}}}
     made = await world.admit("services", service, name="s")
     assert made["spec"]["clusterIP"].startswith("10.96.")
+
+
+async def test_namespaces_say_what_pods_must_meet(world: World) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"}
+    await world.put("namespaces", "tight", metadata={"labels": labels})
+    await world.put("serviceaccounts", "default", "tight")
+    assert await refused(world.admit("pods", pod(hostNetwork=True), namespace="tight")) == (
+        'pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+    )
+    await world.admit("pods", pod(hostNetwork=True))
+    row = REGISTRY.get("apps", "v1", "deployments")
+    assert row is not None
+    deployment = {"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}
+    attributes = AdmissionAttributes("CREATE", row, "", "tight", "x", deployment, None, ADMIN)
+    await world.chain.admit(attributes)
+    assert attributes.warnings[0].startswith('would violate PodSecurity "restricted:latest": allowPrivilegeEscalation')
+    wrong = {"metadata": {"name": "n", "labels": {"pod-security.kubernetes.io/enforce": "tight"}}}
+    with pytest.raises(ApiError, match="must be one of privileged, baseline, restricted"):
+        await world.admit("namespaces", wrong, name="n")

@@ -19,6 +19,7 @@ from pinnace.apiserver.admission.escalation import EscalationChecks
 from pinnace.apiserver.admission.limitranger import LimitRanger
 from pinnace.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from pinnace.apiserver.admission.noderestriction import NodeRestriction
+from pinnace.apiserver.admission.podsecurity import PodSecurity
 from pinnace.apiserver.admission.priority import Priority
 from pinnace.apiserver.admission.resize import PersistentVolumeClaimResize
 from pinnace.apiserver.admission.runtimeclass import RuntimeClass
@@ -65,6 +66,7 @@ def default_admission(
             ServiceAccount(view),
             TaintNodesByCondition(),
             LimitRanger(view),
+            PodSecurity(view),
             Priority(view),
             DefaultTolerationSeconds(),
             DefaultStorageClass(view),
