@@ -9,7 +9,7 @@ from __future__ import annotations
 from pinnace.api.errors import FieldError
 from pinnace.api.types import GVK, Object
 from pinnace.api.validation import metadata
-from pinnace.api.validation.kinds import CLUSTER_SCOPED, KINDS, NAMES
+from pinnace.api.validation.kinds import CLUSTER_SCOPED, NAMES, check_of
 
 __all__ = ["validate", "validate_metadata"]
 
@@ -39,7 +39,7 @@ def validate(gvk: GVK, new: Object, old: Object | None, subresource: str) -> lis
     kind = (gvk.group, gvk.kind)
     name_check = NAMES.get(kind, metadata.subdomain_name)
     errors = validate_metadata(new, old, namespaced=kind not in CLUSTER_SCOPED, name_check=name_check)
-    check = KINDS.get(kind)
+    check = check_of(*kind)
     if check is not None:
         check(errors, new, old, subresource)
     return errors

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import cast
 
 from pinnace.api.errors import FieldError
 from pinnace.api.types import Object
-from pinnace.api.validation import batch, cluster, core, metadata, network, networking, pods, rbac, storage, workloads
 from pinnace.api.validation import formats as f
+from pinnace.api.validation import metadata
 
 #: ``(errors, new, old, subresource)``: adds to ``errors``.
 KindCheck = Callable[[list[FieldError], Object, Object | None, str], None]
@@ -63,55 +66,67 @@ NAMES: dict[tuple[str, str], metadata.NameCheck] = {
     ("certificates.k8s.io", "ClusterTrustBundle"): metadata.path_segment_name,
 }
 
-KINDS: dict[tuple[str, str], KindCheck] = {
-    ("", "Binding"): core.binding,
-    ("", "ConfigMap"): core.config_map,
-    ("", "Endpoints"): network.endpoints,
-    ("", "Event"): core.event,
-    ("", "LimitRange"): core.limit_range,
-    ("", "Namespace"): core.namespace,
-    ("", "Node"): core.node,
-    ("", "PersistentVolume"): storage.volume,
-    ("", "PersistentVolumeClaim"): storage.claim,
-    ("", "Pod"): pods.pod,
-    ("", "PodTemplate"): workloads.pod_template,
-    ("", "ReplicationController"): workloads.replication_controller,
-    ("", "ResourceQuota"): core.resource_quota,
-    ("", "Secret"): core.secret,
-    ("", "Service"): network.service,
-    (_ADMISSION, "MutatingWebhookConfiguration"): cluster.webhook_configuration,
-    (_ADMISSION, "ValidatingWebhookConfiguration"): cluster.webhook_configuration,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): cluster.custom_resource_definition,
-    ("apiregistration.k8s.io", "APIService"): cluster.api_service,
-    ("apps", "ControllerRevision"): workloads.controller_revision,
-    ("apps", "DaemonSet"): workloads.daemon_set,
-    ("apps", "Deployment"): workloads.deployment,
-    ("apps", "ReplicaSet"): workloads.replica_set,
-    ("apps", "StatefulSet"): workloads.stateful_set,
-    ("autoscaling", "HorizontalPodAutoscaler"): workloads.horizontal_pod_autoscaler,
-    ("autoscaling", "Scale"): workloads.scale,
-    ("batch", "CronJob"): batch.cron_job,
-    ("batch", "Job"): batch.job,
-    ("certificates.k8s.io", "CertificateSigningRequest"): cluster.certificate_signing_request,
-    ("coordination.k8s.io", "Lease"): core.lease,
-    ("discovery.k8s.io", "EndpointSlice"): network.endpoint_slice,
-    ("events.k8s.io", "Event"): core.event,
-    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): cluster.flow_schema,
-    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): cluster.priority_level,
-    ("networking.k8s.io", "IPAddress"): networking.ip_address,
-    ("networking.k8s.io", "Ingress"): networking.ingress,
-    ("networking.k8s.io", "IngressClass"): networking.ingress_class,
-    ("networking.k8s.io", "NetworkPolicy"): networking.network_policy,
-    ("networking.k8s.io", "ServiceCIDR"): networking.service_cidr,
-    ("node.k8s.io", "RuntimeClass"): cluster.runtime_class,
-    ("policy", "PodDisruptionBudget"): workloads.pod_disruption_budget,
-    (_RBAC, "ClusterRole"): rbac.cluster_role,
-    (_RBAC, "ClusterRoleBinding"): rbac.cluster_role_binding,
-    (_RBAC, "Role"): rbac.role,
-    (_RBAC, "RoleBinding"): rbac.role_binding,
-    ("scheduling.k8s.io", "PriorityClass"): core.priority_class,
-    ("storage.k8s.io", "CSIDriver"): cluster.csi_driver,
-    ("storage.k8s.io", "CSINode"): cluster.csi_node,
-    ("storage.k8s.io", "StorageClass"): storage.storage_class,
-    ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
+#: Each kind's check as ``module.function``; modules are imported when the first object of such a kind is checked, so
+#: that start-up does not wait for all of them.
+KINDS: dict[tuple[str, str], str] = {
+    ("", "Binding"): "core.binding",
+    ("", "ConfigMap"): "core.config_map",
+    ("", "Endpoints"): "network.endpoints",
+    ("", "Event"): "core.event",
+    ("", "LimitRange"): "core.limit_range",
+    ("", "Namespace"): "core.namespace",
+    ("", "Node"): "core.node",
+    ("", "PersistentVolume"): "storage.volume",
+    ("", "PersistentVolumeClaim"): "storage.claim",
+    ("", "Pod"): "pods.pod",
+    ("", "PodTemplate"): "workloads.pod_template",
+    ("", "ReplicationController"): "workloads.replication_controller",
+    ("", "ResourceQuota"): "core.resource_quota",
+    ("", "Secret"): "core.secret",
+    ("", "Service"): "network.service",
+    (_ADMISSION, "MutatingWebhookConfiguration"): "cluster.webhook_configuration",
+    (_ADMISSION, "ValidatingWebhookConfiguration"): "cluster.webhook_configuration",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "cluster.custom_resource_definition",
+    ("apiregistration.k8s.io", "APIService"): "cluster.api_service",
+    ("apps", "ControllerRevision"): "workloads.controller_revision",
+    ("apps", "DaemonSet"): "workloads.daemon_set",
+    ("apps", "Deployment"): "workloads.deployment",
+    ("apps", "ReplicaSet"): "workloads.replica_set",
+    ("apps", "StatefulSet"): "workloads.stateful_set",
+    ("autoscaling", "HorizontalPodAutoscaler"): "workloads.horizontal_pod_autoscaler",
+    ("autoscaling", "Scale"): "workloads.scale",
+    ("batch", "CronJob"): "batch.cron_job",
+    ("batch", "Job"): "batch.job",
+    ("certificates.k8s.io", "CertificateSigningRequest"): "cluster.certificate_signing_request",
+    ("coordination.k8s.io", "Lease"): "core.lease",
+    ("discovery.k8s.io", "EndpointSlice"): "network.endpoint_slice",
+    ("events.k8s.io", "Event"): "core.event",
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): "cluster.flow_schema",
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): "cluster.priority_level",
+    ("networking.k8s.io", "IPAddress"): "networking.ip_address",
+    ("networking.k8s.io", "Ingress"): "networking.ingress",
+    ("networking.k8s.io", "IngressClass"): "networking.ingress_class",
+    ("networking.k8s.io", "NetworkPolicy"): "networking.network_policy",
+    ("networking.k8s.io", "ServiceCIDR"): "networking.service_cidr",
+    ("node.k8s.io", "RuntimeClass"): "cluster.runtime_class",
+    ("policy", "PodDisruptionBudget"): "workloads.pod_disruption_budget",
+    (_RBAC, "ClusterRole"): "rbac.cluster_role",
+    (_RBAC, "ClusterRoleBinding"): "rbac.cluster_role_binding",
+    (_RBAC, "Role"): "rbac.role",
+    (_RBAC, "RoleBinding"): "rbac.role_binding",
+    ("scheduling.k8s.io", "PriorityClass"): "core.priority_class",
+    ("storage.k8s.io", "CSIDriver"): "cluster.csi_driver",
+    ("storage.k8s.io", "CSINode"): "cluster.csi_node",
+    ("storage.k8s.io", "StorageClass"): "storage.storage_class",
+    ("storage.k8s.io", "VolumeAttachment"): "storage.volume_attachment",
 }
+
+
+@cache
+def check_of(group: str, kind: str) -> KindCheck | None:
+    """What a kind is checked by beyond its metadata; None if by nothing."""
+    named = KINDS.get((group, kind))
+    if named is None:
+        return None
+    module, _, function = named.partition(".")
+    return cast(KindCheck, getattr(import_module(f"pinnace.api.validation.{module}"), function))
