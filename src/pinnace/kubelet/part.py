@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from pinnace.kubelet.images import Puller
 from pinnace.kubelet.node import RENEW, NodeAgent, NodeDescription
 from pinnace.kubelet.objects import ObjectCache
 from pinnace.kubelet.pods.cgroups import Cgroups
-from pinnace.kubelet.pods.host import Host
+from pinnace.kubelet.pods.host import STARTS_AT_ONCE, Host
 from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
@@ -43,6 +44,166 @@ class Container(Protocol):
     """What runs the runtime, if that is this node's business (``containerd.Containerd``)."""
 
     async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def import_pause(self) -> None: ...
+
+
+class RealRuntime(Runtime, Protocol):
+    async def problem(self) -> str: ...
+
+
+class Kubelet:
+    """Part: one node. ``root_dir`` holds Pods' volumes and logs; ``containerd`` is started and stopped with it if
+    given. ``tls`` is for its own server (``server.tls_context``), which listens on ``server_host`` (by default the
+    node's address) and takes a free port if ``port`` is taken; without ``tls`` there is no server. Stopping leaves the
+    Pods running; ``end_pods`` ends them."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        *,
+        node_name: str,
+        runtime: RealRuntime,
+        root_dir: Path,
+        node_ip: str,
+        cluster_dns: Sequence[str] = ("10.96.0.10",),
+        cluster_domain: str = "cluster.local",
+        port: int = 10250,
+        containerd: Container | None = None,
+        tls: ssl.SSLContext | None = None,
+        server_host: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = "kubelet"
+        self.node_name = node_name
+        self.runtime = runtime
+        self._clock = clock
+        self._containerd = containerd
+        self._tasks = Tasks("kubelet", clock)
+        self._informers = Informers(client, clock)
+        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={node_name}")
+        self._recorder = Recorder(client, clock, "kubelet", host=node_name)
+        self._statuses = StatusWriter(client, clock)
+        self._objects = ObjectCache(client, clock)
+        facts = machine.inspect(root_dir)
+        self._problem = "container runtime status check may not have completed yet"
+        self._description = NodeDescription(node_name, [node_ip], port, facts, "containerd", "", dict(labels or {}))
+        self.agent = NodeAgent(client, clock, self._description, lambda: self._problem)
+        self.settings = Settings(
+            root_dir, [node_ip], list(cluster_dns), cluster_domain, facts.memory, facts.allocatable()
+        )
+        self._volumes = Volumes(
+            self.settings.pods_dir,
+            self._objects,
+            Tokens(client, clock),
+            clock,
+            node_ips=[node_ip],
+            allocatable=self.settings.allocatable,
+        )
+        preparation = MachinePreparation(
+            self.settings, self._volumes, self._objects, self._informers.of(SERVICES), Cgroups()
+        )
+        host = Host(
+            client,
+            clock,
+            runtime,
+            self._recorder,
+            self._statuses,
+            preparation,
+            Probers(runtime, self._recorder, clock),
+            node_name,
+            (node_ip,),
+            Puller(runtime, self._recorder, clock),
+        )
+        self.manager = PodManager(host, self._pods)
+        self._port = port
+        self._server_host = server_host or node_ip
+        self._server: KubeletServer | None = None
+        if tls is not None:
+            self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name))
+
+    @property
+    def server_port(self) -> int:
+        """Where its server listens, once it is started; 0 if it has none."""
+        return self._description.port if self._server is not None else 0
+
+    @property
+    def problem(self) -> str:
+        """Why the node is not ready; "" if it is."""
+        return self._problem
+
+    async def start(self) -> None:
+        """Return once the node is registered; it is Ready as soon as the runtime and its network are. Raises
+        ContainerdFailed, RuntimeFailure, ApiError, OSError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self.settings.pods_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.settings.logs_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if self._containerd is not None:
+            await self._containerd.start()
+        await self.runtime.connect()
+        if self._containerd is not None:
+            from pinnace.kubelet import pause
+
+            if await self.runtime.image(pause.IMAGE) is None:
+                await self._containerd.import_pause()
+        self._description.runtime, self._description.runtime_version = self.runtime.name, self.runtime.version
+        if self._server is not None:
+            self._description.port = await self._server.listen(self._server_host, self._port)
+        self._problem = await self.runtime.problem()
+        await self.agent.register()
+        await self.agent.renew()
+        self._recorder.event(_node_reference(self.node_name), NORMAL, "Starting", "Starting kubelet.")
+        self._statuses.start()
+        self.manager.start()
+        self._pods.add_handler(self.manager.handle)
+        self._pods.add_handler(self._labels_changed)
+        self._tasks.forever(self._renew, name="lease")
+        self._tasks.forever(self._report, name="status")
+        self._tasks.forever(self._volumes.keep_current, name="volumes")
+
+    def _labels_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None:
+            return
+        if meta.labels(old) != meta.labels(new) or meta.annotations(old) != meta.annotations(new):
+            self._volumes.changed(new)
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                await self.agent.renew()
+            except (ApiError, OSError, TimeoutError) as error:
+                log.warning("cannot renew the lease of node %s: %s", self.node_name, error)
+            await self._clock.sleep(RENEW)
+
+    async def _report(self) -> None:
+        while True:
+            try:
+                self._problem = await self.runtime.problem()
+                self._description.runtime_version = self.runtime.version
+                await self.agent.report()
+            except (ApiError, RuntimeFailure, OSError, TimeoutError) as error:
+                log.warning("cannot report the status of node %s: %s", self.node_name, error)
+            await self._clock.sleep(EAGER if self._problem else CALM)
+
+    async def end_pods(self) -> None:
+        """End every container of this node, without telling the API server: for a cluster that is taken down."""
+        gate = asyncio.Semaphore(STARTS_AT_ONCE)
+
+        async def end(sandbox_id: str) -> None:
+            async with gate:
+                await self.runtime.stop_sandbox(sandbox_id)
+
+        boxes = [box.id for state in (await self.runtime.pods()).values() for box in state.sandboxes]
+        await asyncio.gather(*map(end, boxes))
 
     async def stop(self) -> None: ...
 

@@ -35,6 +35,8 @@ def pod_status(s: Situation, runtime_name: str, *, ended: bool = False) -> Objec
     phase = phase_of(pod, statuses, ended=ended)
     if s.failure is not None and (ended or not any("running" in status["state"] for status in statuses.values())):
         phase = "Failed"
+    if phase in ("Failed", "Succeeded") and any(c.state == RUNNING for c in s.state.containers):
+        phase = old.get("phase") or "Running"  # a final phase promises that nothing runs any more
     if old.get("phase") in ("Failed", "Succeeded"):  # a phase that is final stays
         phase = old["phase"]
     host_network = bool(pod["spec"].get("hostNetwork"))

@@ -135,8 +135,7 @@ class PodWorker:
             live = any(c.state in (RUNNING, CREATED) for c in state.containers)
             boxed = any(box.ready for box in state.sandboxes)
             ended = self.terminating and not live and not boxed
-            if self._ending_since is None or not live:
-                self._publish(situation, plan, ended=ended)
+            self._publish(situation, plan, ended=ended)
             if ended and await self._ended(state):
                 return True
             self._host.probers.sync(self.pod, state, terminating=self.terminating, wake=self.wake)
@@ -269,6 +268,8 @@ class PodWorker:
                 self._host.recorder.event(self.pod, WARNING, failure.event, failure.event_message)
             self._wake_in(failure.hold)
             return False
+        self._hold.clear()
+        self._waiting.clear()
         return True
 
     async def _start(self, action: StartContainer) -> None:

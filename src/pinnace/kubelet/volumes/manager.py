@@ -161,12 +161,18 @@ class Volumes:
         if mounted is None:
             return
         group = (mounted.pod["spec"].get("securityContext") or {}).get("fsGroup")
+        problems: list[str] = []
         for volume in mounted.pod["spec"].get("volumes") or ():
             if any(kind in volume for kind in payload.KINDS):
                 path = self.path(uid, volume)
-                if path.is_dir():
-                    await self._fill(mounted.pod, volume, path, group)
+                try:
+                    if path.is_dir():
+                        await self._fill(mounted.pod, volume, path, group)
+                except (PayloadError, ApiError, OSError, TimeoutError) as error:
+                    problems.append(f"{volume['name']}: {error}")
         self._schedule(uid)
+        if problems:
+            raise PayloadError("; ".join(problems))
 
     def _failed(self, uid: str, error: Exception, delay: float) -> None:
         mounted = self._mounted.get(uid)

@@ -13,6 +13,7 @@ FILTERS = [
     f'namespace=="k8s.io",topic=="{topic}"'
     for topic in ("/tasks/start", "/tasks/exit", "/tasks/oom", "/tasks/delete", "/containers/delete")
 ]
+_ENDS = ("/tasks/exit", "/tasks/delete")
 
 
 def _classes() -> tuple[Any, Any, Any]:
@@ -44,14 +45,15 @@ def _classes() -> tuple[Any, Any, Any]:
 _Request, _Envelope, _Subject = _classes()
 
 
-async def container_ids(channel: Any) -> AsyncIterator[str]:
-    """IDs of containers and sandboxes that something happened to. Raises grpc.aio.AioRpcError when the stream ends."""
+async def happenings(channel: Any) -> AsyncIterator[tuple[str, bool]]:
+    """IDs of containers and sandboxes that something happened to, and whether they ended. Raises
+    grpc.aio.AioRpcError when the stream ends."""
     call = channel.unary_stream(
         SUBSCRIBE, request_serializer=_Request.SerializeToString, response_deserializer=_Envelope.FromString
     )
     stream = call(_Request(filters=FILTERS))
     try:
         async for envelope in stream:
-            yield _Subject.FromString(envelope.event.value).id
+            yield _Subject.FromString(envelope.event.value).id, envelope.topic in _ENDS
     finally:
         stream.cancel()

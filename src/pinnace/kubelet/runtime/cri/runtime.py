@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 #: Seconds for one call; pulls have no limit.
 LIMIT = 120.0
 POLL = 1.0
+#: CRI's own state follows an end that containerd tells of within these seconds: look again.
+SETTLING = (0.03, 0.15, 0.4)
 _STATES = {
     number("ContainerState", "CONTAINER_CREATED"): CREATED,
     number("ContainerState", "CONTAINER_RUNNING"): RUNNING,
@@ -144,8 +146,11 @@ class CriRuntime:
         while self._channel is not None:
             self._notify("")
             try:
-                async for identity in events.container_ids(self._channel):
-                    self._notify(self._owner.get(identity, ""))
+                async for identity, ended in events.happenings(self._channel):
+                    uid = self._owner.get(identity, "")
+                    self._notify(uid)
+                    for delay in SETTLING if ended else ():
+                        self._clock.call_later(delay, self._notify, uid)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                     log.info("the container runtime has no event stream: looking every %gs", POLL)

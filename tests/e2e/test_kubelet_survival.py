@@ -1,0 +1,124 @@
+"""What outlives a kubelet, and what a containerd that dies or hides takes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+from tests.nodes import NODE_IP, Node, real_node
+
+from pinnace.api import meta
+from pinnace.api.resources import NODES, PODS
+from pinnace.core.clock import RealClock
+from pinnace.kubelet.containerd import Containerd, ContainerdFailed
+
+SLEEP = ["sleep", "1000"]
+
+
+async def settled(node: Node, name: str, seconds: float = 1.0) -> dict[str, object]:
+    await asyncio.sleep(seconds)
+    return await node.get(name)
+
+
+async def test_a_new_kubelet_goes_on_with_running_containers() -> None:
+    async with real_node() as node:
+        await node.pod("stays", {"containers": [{"name": "main", "command": SLEEP}]})
+        await node.pod("goes", {"containers": [{"name": "main", "command": SLEEP}]})
+        before = await node.wait_ready("stays")
+        goes = await node.wait_ready("goes")
+        pid = node.containerd._pid
+        await node.kill_kubelet()
+        await node.client.delete(PODS, "goes", "default", grace_period_seconds=0)
+        await node.start_kubelet()
+        assert node.containerd._pid == pid, "containerd was adopted, not started anew"
+        after = await settled(node, "stays")
+        assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]  # type: ignore[index]
+        for _ in range(100):
+            if meta.uid(goes) not in await node.kubelet.runtime.pods():
+                break
+            await asyncio.sleep(0.1)
+        assert list(await node.kubelet.runtime.pods()) == [meta.uid(before)]
+        await node.client.delete(PODS, "stays", "default")
+        await node.wait_gone("stays")
+
+
+async def test_containerd_is_started_again() -> None:
+    async with real_node() as node:
+        await node.pod("web", {"containers": [{"name": "main", "command": SLEEP}]})
+        before = await node.wait_ready("web")
+        pid = node.containerd._pid
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while node.containerd._pid == pid or node.kubelet.problem:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        await node.pod("more", {"containers": [{"name": "main", "command": SLEEP}]})
+        await node.wait_ready("more")
+        after = await node.get("web")
+        assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
+
+
+async def test_host_ports_and_the_host_network() -> None:
+    async with real_node() as node:
+        command = ["sh", "-c", "mkdir -p /www; echo hi >/www/x; httpd -f -p $PORT -h /www"]
+        port = {"name": "web", "containerPort": 8080, "hostPort": 18080}
+        env = [{"name": "PORT", "value": "8080"}]
+        await node.pod("port", {"containers": [{"name": "main", "command": command, "env": env, "ports": [port]}]})
+        env = [{"name": "PORT", "value": "18081"}]
+        spec = {"hostNetwork": True, "containers": [{"name": "main", "command": command, "env": env}]}
+        await node.pod("net", spec)
+        await node.wait_ready("port")
+        net = await node.wait_ready("net")
+        assert net["status"]["podIP"] == NODE_IP
+        for number in (18080, 18081):
+            assert await http(NODE_IP, number, "/x") == "hi\n"
+
+
+async def http(host: str, port: int, path: str) -> str:
+    for _ in range(50):
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.1)
+            continue
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        return answer.partition("\r\n\r\n")[2]
+    raise AssertionError(f"nothing listens on {host}:{port}")
+
+
+async def test_many_pods_at_once() -> None:
+    async with real_node() as node:
+        times = []
+        for number in range(10):
+            began = time.monotonic()
+            await node.pod(f"one-{number}", {"containers": [{"name": "main", "command": SLEEP}]})
+            await node.wait_ready(f"one-{number}")
+            times.append(time.monotonic() - began)
+        began = time.monotonic()
+        names = [f"many-{number}" for number in range(20)]
+        for name in names:
+            await node.pod(name, {"containers": [{"name": "main", "command": SLEEP}]})
+        await asyncio.gather(*(node.wait_ready(name) for name in names))
+        together = time.monotonic() - began
+        assert statistics.median(times) < 2.0
+        assert together < 10.0
+        node_object = await node.client.get(NODES, "node")
+        assert node_object["status"]["nodeInfo"]["containerRuntimeVersion"].startswith("containerd://1.")
+
+
+async def test_containerd_that_cannot_start_says_why(tmp_path: Path) -> None:
+    broken = tmp_path / "containerd"
+    broken.write_text("#!/bin/sh\necho no such thing today >&2\nexit 3\n")
+    broken.chmod(0o755)
+    containerd = Containerd(
+        tmp_path / "c", RealClock(), cni_bin=Path("/usr/lib/cni"), cni_conf=tmp_path / "cni", binary=broken
+    )
+    with pytest.raises(ContainerdFailed, match=r"containerd failed \(exit code 3\): no such thing today"):
+        await containerd.start()
