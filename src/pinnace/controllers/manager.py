@@ -8,6 +8,7 @@ from pinnace.controllers import kit
 from pinnace.controllers.cronjob import CronJobController
 from pinnace.controllers.daemonset import DaemonSetController
 from pinnace.controllers.deployment import DeploymentController
+from pinnace.controllers.disruption import DisruptionController
 from pinnace.controllers.endpoints import EndpointsController
 from pinnace.controllers.endpointslice import EndpointSliceController
 from pinnace.controllers.endpointslicemirroring import EndpointSliceMirroringController
@@ -81,6 +82,7 @@ class Controllers:
             EndpointSliceController(tools),
             EndpointsController(tools),
             EndpointSliceMirroringController(tools),
+            DisruptionController(tools),
             NodeLifecycleController(tools),
             TaintEvictionController(tools),
             PodGarbageCollector(tools),
