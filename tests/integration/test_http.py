@@ -1,0 +1,287 @@
+"""What reaches the API server's socket and is not as it should be: it gets a clear answer, and harms nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import Api, closed, running
+
+from pinnace.api.resources import CONFIG_MAPS
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running(tmp_path) as api:
+        yield api
+
+
+async def raw(api: Api, *pieces: bytes, until: bytes = b"", pause: float = 0.0) -> bytes:
+    """Send bytes, return what comes back until the server closes (or ``until`` has come)."""
+    connection = await api.connect()
+    received = b""
+    try:
+        for piece in pieces:
+            connection.writer.write(piece)
+            await connection.writer.drain()
+            if pause:
+                await asyncio.sleep(pause)
+        async with asyncio.timeout(10):
+            while data := await connection.reader.read(65536):
+                received += data
+                if until and until in received:
+                    break
+    finally:
+        connection.close()
+        await closed(connection)
+    return received
+
+
+async def healthy(api: Api) -> None:
+    answer = await api.call("GET", "/readyz")
+    assert (answer.status, answer.body) == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"\xff" * 64,
+    ],
+    ids=["words", "version", "nul", "tls-in-tls", "garbage"],
+)
+async def test_malformed_http_is_400_and_the_end_of_the_connection(served: Api, sent: bytes) -> None:
+    answer = await raw(served, sent)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "BadRequest"
+    await healthy(served)
+
+
+async def test_headers_are_bounded(served: Api) -> None:
+    lines = b"".join(b"X-%d: y\r\n" % n for n in range(600))
+    answer = await raw(served, b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    await healthy(served)
+
+
+async def test_body_that_is_announced_too_large_is_refused_before_it_is_sent(served: Api) -> None:
+    answer = await raw(
+        served,
+        b"POST " + MAPS.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-continue\r\nContent-Length: 3145729\r\n\r\n",
+    )
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    status = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert status["message"] == "Request entity too large: limit is 3145728"
+    assert status["reason"] == "RequestEntityTooLarge"
+    await healthy(served)
+
+
+async def test_chunked_body_that_grows_too_large_is_refused(served: Api) -> None:
+    head = b"POST " + MAPS.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    answer = await raw(served, head + b"Transfer-Encoding: chunked\r\n\r\n", chunk, chunk, chunk, b"1\r\nx\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    await healthy(served)
+
+
+async def test_expectation_is_answered_before_the_body_comes(served: Api) -> None:
+    body = b'{"metadata":{"name":"expected"}}'
+    head = b"POST " + MAPS.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    answer = await raw(
+        served, head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body), body, pause=0.05
+    )
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n")
+
+
+async def test_pipelined_requests_are_answered_in_order(served: Api) -> None:
+    post = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    requests = []
+    for number in range(40):
+        body = b'{"metadata":{"name":"piped-%d"}}' % number
+        requests.append(post % (MAPS.encode(), len(body), body))
+        requests.append(b"GET %b/piped-%d HTTP/1.1\r\nHost: a\r\n\r\n" % (MAPS.encode(), number))
+    requests.append(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await raw(served, b"".join(requests))
+    codes = re.findall(rb"HTTP/1\.1 (\d+)", answer)
+    assert codes == [b"201", b"200"] * 40 + [b"200"]
+
+
+async def test_broken_tls_and_plain_http_leave_others_alone(served: Api) -> None:
+    for sent in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00" * 100):
+        reader, writer = await asyncio.open_connection(served.host, served.port)
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            await reader.read()
+        writer.close()
+    untrusted = ssl.create_default_context()
+    with pytest.raises(ssl.SSLError):
+        await asyncio.open_connection(served.host, served.port, ssl=untrusted, server_hostname="localhost")
+    await healthy(served)
+
+
+async def test_clients_that_go_away_leave_nothing_behind(served: Api) -> None:
+    for sent in (
+        b"GET /api/v1/pods HTTP/1.1\r\nHo",
+        b"POST " + MAPS.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
+        b"GET " + MAPS.encode() + b"?watch=true HTTP/1.1\r\nHost: a\r\n\r\n",
+    ):
+        connection = await served.connect()
+        connection.writer.write(sent)
+        await connection.writer.drain()
+        await asyncio.sleep(0.05)
+        connection.writer.transport.abort()
+        await closed(connection)
+    for _ in range(100):
+        metrics = (await served.call("GET", "/metrics")).body.decode()
+        figures = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+        if figures["pinnace_connections"] == "1" and figures["pinnace_watches"] == "0":
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(figures)
+
+
+BAD_BODIES: list[tuple[str, bytes, int, str]] = [
+    (
+        "application/json",
+        b"{",
+        400,
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+        "unexpected end of JSON input ({)",
+    ),
+    (
+        "application/json",
+        b"nope",
+        400,
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+        "invalid character 'n' looking for beginning of value (6e6f7065)",
+    ),
+    ("application/json", b"", 400, "unexpected end of JSON input (<empty>)"),
+    ("application/json", b"[" * 2000 + b"]" * 2000, 400, "the object provided is unrecognized"),
+    ("application/json", b"[]", 400, "the object provided is unrecognized (must be of type ConfigMap)"),
+    (
+        "application/json",
+        b'{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"}}',
+        400,
+        'Secret in version "v1" cannot be handled as a ConfigMap',
+    ),
+    (
+        "application/json",
+        b'{"kind":"ConfigMap","apiVersion":"v2","metadata":{"name":"a"}}',
+        400,
+        "the API version in the data (v2) does not match the expected API version (v1)",
+    ),
+    (
+        "application/json",
+        b'{"metadata":{"name":"a"},"data":{"a":1}}',
+        400,
+        "cannot unmarshal number into Go struct field",
+    ),
+    ("application/json", b'{"metadata":"x"}', 400, "cannot be handled as a ConfigMap"),
+    ("application/json", b'{"metadata":{"name":"Upper_Case"}}', 422, "a lowercase RFC 1123 subdomain must consist of"),
+    ("application/yaml", b"a: [", 400, "error converting YAML to JSON: yaml:"),
+    ("application/yaml", b"a: !!python/object:os.system {}", 400, "error converting YAML to JSON: yaml:"),
+    (
+        "application/yaml",
+        b"a: &a [x,x,x,x,x,x,x,x]\n"
+        + b"".join(b"%c: &%c [%b]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in b"bcdefgh"),
+        400,
+        "document contains excessive aliasing",
+    ),
+    ("application/vnd.kubernetes.protobuf", b"\x00\x01", 400, "does not appear to be a protobuf message"),
+    ("text/plain", b"x", 415, "the body of the request was in an unknown format - accepted media types include:"),
+]
+
+
+@pytest.mark.parametrize(("content_type", "body", "code", "message"), BAD_BODIES)
+async def test_bad_bodies(served: Api, content_type: str, body: bytes, code: int, message: str) -> None:
+    answer = await served.call("POST", MAPS, body, {"Content-Type": content_type})
+    status: Any = answer.json()
+    assert (answer.status, status["code"], status["kind"]) == (code, code, "Status")
+    assert message in status["message"]
+    await healthy(served)
+
+
+async def test_unknown_fields_follow_field_validation(served: Api) -> None:
+    def body(name: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "dta": {"a": "b"}}
+
+    strict = await served.call("POST", f"{MAPS}?fieldValidation=Strict", body("a"))
+    assert (strict.status, strict.json()["message"]) == (
+        400,
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "dta"',
+    )
+    warned = await served.call("POST", f"{MAPS}?fieldValidation=Warn", body("a"))
+    assert warned.status == 201
+    assert warned.headers["warning"] == '299 - "unknown field \\"dta\\""'
+    assert "dta" not in warned.json()
+    ignored = await served.call("POST", f"{MAPS}?fieldValidation=Ignore", body("b"))
+    assert ignored.status == 201
+    assert "warning" not in ignored.headers
+    twice = await served.call(
+        "POST", f"{MAPS}?fieldValidation=Strict", b'{"metadata":{"name":"c"},"data":{"a":"1","a":"2"}}'
+    )
+    assert twice.status == 400
+    assert 'duplicate field "data.a"' in twice.json()["message"]
+
+
+async def test_yaml_in_and_out(served: Api) -> None:
+    made = await served.call(
+        "POST", MAPS, b"metadata:\n  name: y\ndata:\n  a: b\n", {"Content-Type": "application/yaml"}
+    )
+    assert made.status == 201, made.body
+    read = await served.call("GET", f"{MAPS}/y", headers={"Accept": "application/yaml"})
+    assert read.headers["content-type"] == "application/yaml"
+    assert b"data:\n  a: b\n" in read.body
+
+
+async def test_what_cannot_be_answered_is_406(served: Api) -> None:
+    answer = await served.call("GET", MAPS, headers={"Accept": "application/xml"})
+    assert (answer.status, answer.json()["reason"]) == (406, "NotAcceptable")
+
+
+async def test_large_answers_are_compressed_for_those_who_accept_it(served: Api) -> None:
+    for number in range(4):
+        await served.client.create(
+            CONFIG_MAPS,
+            {"metadata": {"name": f"big-{number}", "namespace": "default"}, "data": {"a": "x" * 60_000}},
+        )
+    plain = await served.call("GET", MAPS)
+    packed = await served.call("GET", MAPS, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert len(packed.body) < len(plain.body) / 10
+    assert gzip.decompress(packed.body) == plain.body
+
+
+async def test_head_has_no_body_and_unknown_paths_are_404(served: Api) -> None:
+    answer = await raw(served, b"HEAD /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Length: 2" in head
+    assert body == b""
+    missing = await served.call("GET", "/nowhere")
+    assert (missing.status, missing.body) == (404, b"404 page not found\n")
+    group = await served.call("GET", "/apis/nope.io/v1/things")
+    assert (group.status, group.body) == (404, b"404 page not found\n")
+
+
+async def test_stop_ends_watches_and_finishes_what_is_under_way(tmp_path: Path) -> None:
+    async with running(tmp_path) as api:
+        connection = await api.connect()
+        answer = await connection.request("GET", f"{MAPS}?watch=true", [("Host", "a")])
+        await api.server.stop()
+        assert await answer.read() == b""
+        connection.close()
+        await closed(connection)
