@@ -1,0 +1,77 @@
+"""Schemas as clients meet them: unknown, duplicate and wrongly typed fields, and OpenAPI v2 and v3 read by kubectl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.clusters import Api
+from tests.tools import Kubectl
+
+POD: dict[str, Any] = {
+    "metadata": {"name": "p"},
+    "spec": {"containers": [{"name": "c", "image": "x", "Image": "y"}], "nodeNmae": "n"},
+}
+
+
+@pytest.fixture
+def pods(bare_api: Api, bare_namespace: str) -> str:
+    bare_api("POST", f"/api/v1/namespaces/{bare_namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+    return f"/api/v1/namespaces/{bare_namespace}/pods"
+
+
+def test_unknown_fields_are_refused_told_of_or_dropped(bare_api: Api, pods: str) -> None:
+    strict = bare_api("POST", pods, POD, query={"fieldValidation": "Strict"})
+    assert strict.status == 400
+    assert strict.json["message"] == (
+        'Pod in version "v1" cannot be handled as a Pod: strict decoding error: '
+        'unknown field "spec.containers[0].Image", unknown field "spec.nodeNmae"'
+    )
+    told = bare_api("POST", pods, POD, query={"fieldValidation": "Warn", "dryRun": "All"})
+    assert told.status == 201
+    assert "nodeNmae" not in told.json["spec"] and "Image" not in told.json["spec"]["containers"][0]
+    ignored = bare_api("POST", pods, POD, query={"fieldValidation": "Ignore"})
+    assert ignored.status == 201
+    wrong = bare_api("POST", pods, POD, query={"fieldValidation": "Sometimes"})
+    assert wrong.status == 422
+
+
+def test_fields_named_twice_are_refused(bare_api: Api, bare_namespace: str) -> None:
+    path = f"/api/v1/namespaces/{bare_namespace}/configmaps"
+    body = b'{"metadata":{"name":"a"},"data":{"k":"1","k":"2"}}'
+    refused = bare_api("POST", path, body, query={"fieldValidation": "Strict"})
+    assert refused.status == 400
+    assert 'strict decoding error: duplicate field "data.k"' in refused.json["message"]
+    taken = bare_api("POST", path, body, query={"fieldValidation": "Ignore"})
+    assert (taken.status, taken.json["data"]) == (201, {"k": "2"})
+
+
+def test_wrong_types_are_refused_in_upstreams_words(bare_api: Api, pods: str) -> None:
+    answer = bare_api("POST", pods, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": 5}]}})
+    assert answer.status == 400
+    assert answer.json["message"] == (
+        'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field '
+        "Container.spec.containers.name of type string"
+    )
+
+
+def test_versions_of_a_resource_are_the_same_objects(bare_api: Api, bare_namespace: str) -> None:
+    at = f"/apis/autoscaling/{{}}/namespaces/{bare_namespace}/horizontalpodautoscalers"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3, "targetCPUUtilizationPercentage": 60}
+    made = bare_api("POST", at.format("v1"), {"metadata": {"name": "h"}, "spec": spec})
+    assert made.status == 201, made.body
+    assert made.json["apiVersion"] == "autoscaling/v1"
+    newer = bare_api("GET", at.format("v2") + "/h").json
+    assert newer["apiVersion"] == "autoscaling/v2"
+    assert newer["spec"]["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 60}
+    assert bare_api("GET", at.format("v1") + "/h").json["spec"]["targetCPUUtilizationPercentage"] == 60
+
+
+def test_kubectl_reads_openapi_v3_and_v2(kubectl: Kubectl) -> None:
+    assert "FIELD: containers <[]Container>" in kubectl("explain", "pod.spec.containers")
+    recursive = kubectl("explain", "pods", "--recursive")
+    assert recursive.count("\n") > 1000 and "terminationGracePeriodSeconds\t<integer>" in recursive
+    second = kubectl("explain", "pod.spec.containers", "--output=plaintext-openapiv2")
+    assert "RESOURCE: containers <[]Object>" in second
+    assert "List of containers belonging to the pod." in second
