@@ -30,10 +30,11 @@ def review(ask: ReviewHandler) -> Handler:
 def token(tokens: TokenRequests) -> Handler:
     """POST of serviceaccounts/token."""
 
-    def handle(backend: Backend, request: Request, row: Resource) -> Response:
+    async def handle(backend: Backend, request: Request, row: Resource) -> Response:
         info = request.info
         asked = body.decode(request, row, TOKEN_REQUEST)
-        return render.plain(request, 201, tokens.create(info.namespace, info.name, asked))
+        async with backend.admitted(request, row, "CREATE", asked, None, name=info.name, subresource="token"):
+            return render.plain(request, 201, tokens.create(info.namespace, info.name, asked))
 
     return handle
 
