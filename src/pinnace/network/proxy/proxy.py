@@ -57,7 +57,7 @@ class Proxy:
         self._intact = False  # whether the kernel holds what the table says
         self._thread: ThreadPoolExecutor | None = None
         self._nft: nft.Nft | None = None
-        #: Transactions that reached the kernel, for those who wait for one.
+        #: Changes that have reached the kernel, for those who wait for one.
         self.transactions = 0
 
     async def start(self) -> None:
@@ -144,6 +144,7 @@ class Proxy:
         if gone := frozenset(self._gone):
             await self._blocking(lambda: conntrack.forget_udp(gone))
             self._gone -= gone
+        self.transactions += 1
 
     def _wanted(self, key: str) -> dict[Element, str]:
         service = self._services.by_key(key)
@@ -153,7 +154,6 @@ class Proxy:
         ruleset = self._nft
         assert ruleset is not None
         await self._blocking(lambda: ruleset.run(commands()))
-        self.transactions += 1
 
     async def _check(self) -> None:
         """Notice that someone else removed the table."""
