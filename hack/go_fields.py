@@ -3,7 +3,8 @@
 That is, of every field that is a scalar itself (no pointer), whether it is left out of the encoded object when it is
 zero; and the name of its type, or of its items' type, if it has one, as decoding errors show it.
 ``hack/go_fields.txt`` keeps that, one definition a line: its name, then ``field?`` (left out when zero),
-``field:v1.PullPolicy``, or both.
+``field:v1.PullPolicy``, or both; and of each named string that is an enumeration its values, sorted, in a line that
+starts with ``enum``, between bars.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 _TYPE = re.compile(r"^type (\w+) (struct \{|=? ?[\w.]+)", re.MULTILINE)
 _FIELD = re.compile(r"^\t(?:(\w+)\s+)?([\w.*\[\]{}]+)\s+`(.*?)`", re.MULTILINE)
 _IMPORT = re.compile(r'^\s*(\w+)? ?"(k8s\.io/[\w./-]+)"', re.MULTILINE)
+_ENUM = re.compile(r"^// \+enum\n(?://.*\n)*type (\w+) string$", re.MULTILINE)
 _JSON = re.compile(r'json:"([^"]*)"')
 SCALARS = {"string", "bool", "int", "int32", "int64", "float64"}
 #: Named strings of packages that are not read.
@@ -33,6 +35,10 @@ class Package:
             self.imports[alias or path.rsplit("/", 1)[1]] = path
         self.structs: dict[str, str] = {}
         self.scalars: dict[str, str] = {}
+        self.enums = {
+            name: sorted(set(re.findall(rf'^\s*\w+\s+{name}\s*=\s*"([^"]*)"', text, re.MULTILINE)))
+            for name in _ENUM.findall(text)
+        }
         for found in _TYPE.finditer(text):
             name, shape = found.groups()
             if shape == "struct {":
@@ -93,6 +99,9 @@ def render(source: Path, definitions: Container[str]) -> str:
     packages = load(source)
     lines = []
     for path, package in packages.items():
+        lines += [
+            f"enum {definition(path, name)} {'|'.join(values)}" for name, values in package.enums.items() if values
+        ]
         for struct in package.structs:
             name, notes = definition(path, struct), fields(packages, path, struct)
             if notes and name in definitions:
@@ -100,13 +109,29 @@ def render(source: Path, definitions: Container[str]) -> str:
     return "\n".join(sorted(lines)) + "\n"
 
 
-def parse(text: str) -> dict[str, dict[str, tuple[bool, str]]]:
-    """Definition -> field -> (left out when zero, Go type or "")."""
-    found: dict[str, dict[str, tuple[bool, str]]] = {}
+Notes = dict[str, dict[str, tuple[bool, str]]]
+
+
+def parse(text: str) -> tuple[Notes, dict[str, list[str]]]:
+    """Definition -> field -> (left out when zero, Go type or ""); and Go type's full name -> its values."""
+    found: Notes = {}
+    enums: dict[str, list[str]] = {}
     for line in text.splitlines():
         name, *words = line.split(" ")
+        if name == "enum":
+            enums[words[0]] = " ".join(words[1:]).split("|")
+            continue
         notes = found[name] = {}
         for word in words:
             field, _, go_type = word.partition(":")
             notes[field.removesuffix("?")] = (field.endswith("?"), go_type)
-    return found
+    return found, enums
+
+
+def values_of(enums: dict[str, list[str]], name: str, go_type: str) -> list[str]:
+    """The values of the type that definition ``name`` calls ``go_type``: of its own package, or of core or meta."""
+    version, _, kind = go_type.partition(".")
+    own = name.rsplit(".", 1)[0]
+    packages = [own] if own.endswith(f".{version}") else []
+    packages += [f"io.k8s.api.core.{version}", f"io.k8s.apimachinery.pkg.apis.meta.{version}"]
+    return next((enums[f"{at}.{kind}"] for at in packages if f"{at}.{kind}" in enums), [])

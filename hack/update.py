@@ -87,8 +87,9 @@ def compact(schema: Json) -> Json:
     return row
 
 
-def annotated(schemas: dict[str, Json], notes: dict[str, dict[str, tuple[bool, str]]]) -> dict[str, Json]:
-    """``schemas`` with ``omitZero`` and ``goType`` on the fields that ``notes`` tell of."""
+def annotated(schemas: dict[str, Json], text: str) -> dict[str, Json]:
+    """``schemas`` with ``omitZero``, ``goType`` and ``enum`` on the fields that ``go_fields.txt`` tells of."""
+    notes, enums = go_fields.parse(text)
     for name, of_fields in notes.items():
         for field, (omit, go_type) in of_fields.items():
             node = schemas.get(name, {}).get("properties", {}).get(field)
@@ -97,7 +98,10 @@ def annotated(schemas: dict[str, Json], notes: dict[str, dict[str, tuple[bool, s
             if omit:
                 node["omitZero"] = True
             if go_type:
-                node.get("items", node)["goType"] = go_type
+                typed = node.get("items", node)
+                typed["goType"] = go_type
+                if values := go_fields.values_of(enums, name, go_type):
+                    typed["enum"] = values
     return schemas
 
 
@@ -202,7 +206,7 @@ def tables(facts: Path | None) -> dict[str, bytes]:
         row["definition"] = known.get((row["group"], row["version"], row["kind"]), "")
     rows.sort(key=lambda row: (row["group"], row["version"], row["plural"]))
     schemas = {name: compact(schema) for name, schema in sorted(defs.items())}
-    annotated(schemas, go_fields.parse(GO_FIELDS.read_text()))
+    annotated(schemas, GO_FIELDS.read_text())
     return {
         "resources.json": ("[\n" + ",\n".join(map(dumps, rows)) + "\n]\n").encode(),
         "schemas.txt": "".join(f"{name} {dumps(schema)}\n" for name, schema in schemas.items()).encode(),

@@ -89,6 +89,8 @@ async def test_explain_finds_descriptions_and_the_kind(registry: Registry) -> No
     assert pod["description"].startswith("Pod is a collection of containers")
     assert pod["x-kubernetes-group-version-kind"] == [{"group": "", "kind": "Pod", "version": "v1"}]
     assert pod["properties"]["spec"]["description"].startswith("Specification of the desired behavior of the pod")
+    policy = document["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]
+    assert policy["enum"] == ["Always", "Never", "OnFailure"]
     quantity = document["components"]["schemas"]["io.k8s.apimachinery.pkg.api.resource.Quantity"]
     assert quantity["oneOf"] == [{"type": "string"}, {"type": "number"}]
 

@@ -96,6 +96,7 @@ _encode_schema = _message(
         "format": (2, _text, False),
         "description": (4, _text, False),
         "required": (19, _text, True),
+        "enum": (20, _any, True),
         "additionalProperties": (21, _wrapped(1, _schema), False),
         "type": (22, _wrapped(1, _text), False),
         "items": (23, _wrapped(1, _schema), False),

@@ -16,7 +16,7 @@ from pinnace.apiserver.openapi import operations
 Version = Literal[2, 3]
 Descriptions = dict[str, tuple[str, dict[str, str]]]
 PREFIX: dict[int, str] = {2: "#/definitions/", 3: "#/components/schemas/"}
-_COPIED = ("type", "format", "required")
+_COPIED = ("type", "format", "required", "enum")
 _TIME = {"type": "string", "format": "date-time"}
 _SPECIAL: dict[str, dict[int, Object]] = {
     schema_table.INT_OR_STRING: {
