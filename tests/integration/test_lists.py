@@ -94,11 +94,8 @@ def test_field_selectors(listed: tuple[Api, str]) -> None:
     ]
     refused = api("GET", path, query={"fieldSelector": "data.x=1"})
     assert refused.status == 400
-    expected = 'Unable to find "/v1, Resource=configmaps" that match label selector "", field selector "data.x=1": '
-    assert refused.json["message"] in (
-        expected + "field label not supported: data.x",
-        "field label not supported: data.x",
-        '"data.x" is not a known field selector: only "metadata.name", "metadata.namespace"',
+    assert refused.json["message"] == (
+        '"data.x" is not a known field selector: only "metadata.name", "metadata.namespace"'
     )
 
 
@@ -125,7 +122,7 @@ def test_field_selectors_of_pods(kubectl: Kubectl) -> None:
         ({"continue": "%%%"}, 400, "continue key is not valid"),
         ({"labelSelector": "a=="}, 200, ""),
         ({"labelSelector": "a in ("}, 400, "unable to parse requirement"),
-        ({"labelSelector": "=b"}, 400, "unable to parse requirement"),
+        ({"labelSelector": "=b"}, 400, "found '=', expected: !, identifier, or 'end of string'"),
         ({"fieldSelector": "metadata.name"}, 400, "invalid selector"),
         ({"resourceVersionMatch": "Exact"}, 422, "forbidden unless resourceVersion is provided"),
         ({"resourceVersion": "-1"}, 400, "invalid syntax"),

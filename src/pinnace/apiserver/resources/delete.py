@@ -20,7 +20,7 @@ from pinnace.store.protocol import KeyValue
 TRIES = 100
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
-POLICIES = ("Orphan", "Background", "Foreground")
+POLICIES = ("Foreground", "Background", "Orphan")
 
 
 async def delete(backend: Backend, request: Request, row: Resource) -> Response:
@@ -42,7 +42,7 @@ def check_options(options: Object) -> None:
                 )
             )
         if policy not in POLICIES:
-            found.append(errors.not_supported("propagationPolicy", policy, ("Background", "Foreground", "Orphan")))
+            found.append(errors.not_supported("propagationPolicy", policy, (*POLICIES, "nil")))
     if found:
         raise errors.invalid("meta.k8s.io", "DeleteOptions", "", found)
     grace = options.get("gracePeriodSeconds")

@@ -33,18 +33,16 @@ class Format(NamedTuple):
 PLAIN = Format(yaml=False, shape=OBJECT)
 
 
-def not_acceptable() -> ApiError:
-    return ApiError(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json, application/yaml",
-        details={},
-    )
+def not_acceptable(*, media_known: bool) -> ApiError:
+    """Upstream's router refuses unknown media types by itself, in words of its own."""
+    listed = "only the following media types are accepted: application/json, application/yaml"
+    return ApiError(406, "NotAcceptable", listed if media_known else "406: Not Acceptable", details={})
 
 
 @lru_cache(maxsize=512)
 def parse_accept(accept: str) -> Format:
     """The first alternative that can be served. Raises ApiError 406."""
+    known = False
     for clause in accept.split(","):
         media, *params = (part.strip() for part in clause.split(";"))
         if media in ("application/json", "*/*", "application/*", ""):
@@ -53,6 +51,7 @@ def parse_accept(accept: str) -> Format:
             yaml = True
         else:
             continue
+        known = True
         values = dict(param.partition("=")[::2] for param in params if "=" in param)
         shape = values.get("as", "")
         if shape:
@@ -63,7 +62,7 @@ def parse_accept(accept: str) -> Format:
             if shape not in (TABLE, PARTIAL) or (shape == TABLE and yaml):
                 continue
         return Format(yaml=yaml, shape=shape) if yaml or shape else PLAIN
-    raise not_acceptable()
+    raise not_acceptable(media_known=known)
 
 
 def of(request: Request) -> Format:

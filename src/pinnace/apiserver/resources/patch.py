@@ -65,7 +65,7 @@ def parse(request: Request, row: Resource) -> tuple[str, Any]:
             f"types include: {', '.join(supported)}",
         )
     if kind not in supported:
-        raise errors.unsupported_media_type(supported)
+        raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
     if request.shared:
         return kind, request.body
     raw: bytes = request.body
@@ -74,13 +74,10 @@ def parse(request: Request, row: Resource) -> tuple[str, Any]:
     except orjson.JSONDecodeError as error:
         raise bad_request(f"error decoding patch: {body.go_json_error(raw, error)}") from None
     if kind != JSON_PATCH and not isinstance(data, dict):
-        why = (
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {body.go_type(data)} into Go value "
-            'of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
-            '"json:\\"kind,omitempty\\"" }'
+        where = "error decoding patch: " if kind == MERGE_PATCH else ""
+        raise bad_request(
+            f"{where}json: cannot unmarshal {body.go_type(data)} into Go value of type map[string]interface {{}}"
         )
-        problem = errors.invalid_value("patch", raw.decode("utf-8", "replace"), why)
-        raise errors.invalid("", "", "", [problem])
     return kind, data
 
 

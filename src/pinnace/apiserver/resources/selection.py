@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pinnace.api import meta
 from pinnace.api.errors import bad_request
+from pinnace.api.fields import supported, unsupported_message
 from pinnace.api.registry import Resource
 from pinnace.api.selectors import EVERYTHING, Selector, SelectorError, parse_field_selector, parse_label_selector
 from pinnace.api.types import Object
@@ -62,23 +63,17 @@ def selected(row: Resource, namespace: str, name: str, label_text: str, field_te
         if label_text:
             labels = parse_label_selector(label_text)
     except SelectorError as error:
-        raise bad_request(
-            f"unable to parse requirement: {error}" if "parse" not in str(error) else str(error)
-        ) from None
+        raise bad_request(str(error)) from None
     try:
         if field_text:
             fields = parse_field_selector(field_text)
     except SelectorError as error:
         raise bad_request(str(error)) from None
     if not fields.empty:
-        known = field_values(row, {"metadata": {}})
+        known = supported(row.gvk)
         for requirement in fields.requirements:
             if requirement.key not in known:
-                group_version = f"{row.group}/{row.version}"
-                raise bad_request(
-                    f'Unable to find "{group_version}, Resource={row.plural}" that match label selector '
-                    f'"{label_text}", field selector "{field_text}": field label not supported: {requirement.key}'
-                )
+                raise bad_request(unsupported_message(row.gvk, requirement.key))
         name = name or fields.requires("metadata.name") or ""
         if not namespace and row.namespaced:
             namespace = fields.requires("metadata.namespace") or ""

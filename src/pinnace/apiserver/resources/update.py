@@ -147,10 +147,11 @@ async def _replace(
     unchanged = new.get("spec") is old.get("spec") and new.get("status") is old.get("status")
     if not unchanged or new["kind"] not in _BODY_DEFAULTS:
         row.default(new)
-    row.prepare_update(new, old, subresource)
+    row.prepare_update(new, old, subresource)  # plugins see what the change may be
     async with backend.admitted(
         request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
     ) as admitted:
+        row.prepare_update(new, old, subresource)  # and what they have changed counts as part of it
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
         refuse_invalid(row, name, row.validate(new, old, subresource))
         if new == old:  # nothing to write: no new revision, as upstream
