@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pinnace.api import errors, meta
+from pinnace.api import meta
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.patches import json_patch, merge_patch, strategic
 from pinnace.api.registry import Resource
