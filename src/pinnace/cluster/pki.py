@@ -316,3 +316,8 @@ def write_atomic(path: Path, content: bytes, mode: int) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # so that files appear in the order they were written, even after a power failure
+    finally:
+        os.close(directory)
