@@ -136,3 +136,31 @@ def base_layer() -> Layer:
 def busybox(directory: Path, names: Iterable[str] = ("docker.io/library/busybox:latest",)) -> Path:
     config = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
     return oci_archive(directory / "busybox.tar", list(names), base_layer().content(), config)
+
+
+_NGINX_CONF = b"""\
+daemon off;
+user root;
+error_log /dev/stderr notice;
+pid /run/nginx.pid;
+events {}
+http {
+  access_log /dev/stdout;
+  server {
+    listen 80;
+    root /usr/share/nginx/html;
+  }
+}
+"""
+
+
+def nginx(directory: Path, tag: str = "latest", page: str = "Welcome to nginx!") -> Path:
+    """Debian's nginx, serving ``page``."""
+    layer = base_layer()
+    layer.binary(Path("/usr/sbin/nginx"))
+    layer.file("etc/nginx/nginx.conf", _NGINX_CONF)
+    layer.file("usr/share/nginx/html/index.html", f"<h1>{page}</h1>\n".encode())
+    for name in ("run", "var/log/nginx", "var/lib/nginx"):
+        layer.directory(name)
+    config = {"Cmd": ["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
+    return oci_archive(directory / f"nginx-{tag}.tar", [f"docker.io/library/nginx:{tag}"], layer.content(), config)

@@ -1,0 +1,42 @@
+"""One machine with real containers for all end-to-end tests of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import images
+from tests.machine import Machine
+from tests.tools import Kubectl
+
+MANIFESTS = Path(__file__).parent / "manifests"
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The images that the seeds' manifests name, built from Debian's binaries."""
+    directory = tmp_path_factory.mktemp("images")
+    return [
+        images.busybox(directory),
+        images.nginx(directory),
+        images.nginx(directory, "v2", "nginx v2"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def machine(archives: list[Path]) -> Iterator[Machine]:
+    """Pinnace with a real node, a registry with the images, and the liveness Pod already on its way."""
+    there = Machine()
+    try:
+        there.serve_images(*archives)
+        there.up()
+        there.kubectl()("apply", "-f", str(MANIFESTS / "liveness.yml"))
+        yield there
+    finally:
+        there.remove()
+
+
+@pytest.fixture(scope="session")
+def kubectl(machine: Machine) -> Kubectl:
+    return machine.kubectl()

@@ -1,0 +1,140 @@
+"""A machine of its own for end-to-end tests: a network namespace with an address, a registry, and a Pinnace with real
+containers in it. Everything it makes, it removes, also when a test fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from tests.tools import ROOT, Kubectl, kubectl_binary
+
+ADDRESS = "172.31.77.10"
+REGISTRY_PORT = 5000
+PINNACE = Path(sys.executable).with_name("pinnace")
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], *, limit: float = 30.0, what: str = "") -> T:
+    """The first true value of ``check``, tried again until the limit; the last AssertionError or value otherwise."""
+    deadline = time.monotonic() + limit
+    while True:
+        failure: AssertionError | None = None
+        value = None
+        try:
+            value = check()
+        except AssertionError as error:
+            failure = error
+        if failure is None and value:
+            return value
+        if time.monotonic() > deadline:
+            raise failure or AssertionError(f"not within {limit:g} s: {what or check}; last: {value!r}")
+        time.sleep(0.05)
+
+
+class Machine:
+    """``run`` runs a command on it. ``up`` starts Pinnace there."""
+
+    def __init__(self) -> None:
+        if os.geteuid() != 0:
+            raise RuntimeError("end-to-end tests need root: network namespaces, containers, nftables")
+        self.name = f"pinnace-test-{os.getpid()}"
+        self.directory = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))  # short: unix sockets live below it
+        self.data = self.directory / "d"
+        self.kubeconfig = self.directory / "kubeconfig"
+        self._registry: subprocess.Popen[str] | None = None
+        self._prefix = ["nsenter", f"--net=/run/netns/{self.name}"]
+        try:
+            self._make_network()
+        except BaseException:
+            self.remove()
+            raise
+
+    def _make_network(self) -> None:
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        for command in (
+            "link set lo up",
+            "link add eth0 type veth peer name wire",
+            f"addr add {ADDRESS}/24 dev eth0",
+            "link set eth0 up",
+            "link set wire up",
+            "route add default dev eth0",
+        ):
+            subprocess.run(["ip", "-n", self.name, *command.split()], check=True)
+
+    def run(
+        self, *command: str | Path, timeout: float = 60.0, check: bool = True, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*self._prefix, *map(str, command)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            input=input,
+            check=False,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "KUBECONFIG": str(self.kubeconfig)},
+        )
+        if check:
+            shown = " ".join(map(str, command))
+            assert done.returncode == 0, f"{shown}: exit {done.returncode}\n{done.stdout}{done.stderr}{self.log()}"
+        return done
+
+    def log(self) -> str:
+        file = self.data / "pinnace.log"
+        return "\n--- pinnace.log\n" + file.read_text()[-4000:] if file.exists() else ""
+
+    def serve_images(self, *archives: Path) -> None:
+        """Serve the images from a registry that containerd on this machine is told to use for every name."""
+        self._registry = subprocess.Popen(
+            [*self._prefix, sys.executable, "-m", "tests.registry", str(REGISTRY_PORT), *map(str, archives)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert self._registry.stdout is not None
+        assert self._registry.stdout.readline() == "ready\n"
+        hosts = self.data / "node" / "containerd" / "certs.d" / "_default" / "hosts.toml"
+        hosts.parent.mkdir(parents=True, exist_ok=True)
+        url = f"http://127.0.0.1:{REGISTRY_PORT}"
+        hosts.write_text(f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n')
+
+    def pinnace(self, *arguments: str | Path, timeout: float = 90.0, check: bool = True) -> str:
+        done = self.run(PINNACE, *arguments, "--data-dir", self.data, timeout=timeout, check=check)
+        return done.stdout + done.stderr
+
+    def up(self, *arguments: str) -> str:
+        return self.pinnace("up", "--detach", "--kubeconfig", self.kubeconfig, *arguments)
+
+    def kubectl(self, version: str = "1.37") -> Kubectl:
+        kubectl_binary(version)
+        return Kubectl(self.kubeconfig, version, prefix=self._prefix, home=self.directory)
+
+    def get(self, url: str) -> str:
+        """A web page as seen from this machine."""
+        return self.run("/bin/busybox", "wget", "-q", "-T", "5", "-O", "-", url).stdout
+
+    def remove(self) -> None:
+        try:
+            if (self.data / "lock").exists():
+                self.pinnace("down", "--purge", check=False)
+        finally:
+            if self._registry is not None:
+                self._registry.kill()
+                self._registry.wait(10)
+                assert self._registry.stdout is not None
+                self._registry.stdout.close()
+            subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+            self._unmount()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _unmount(self) -> None:
+        """What is still mounted below the directory, innermost first."""
+        mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for point in sorted((m for m in mounted if m.startswith(f"{self.directory}/")), reverse=True):
+            subprocess.run(["umount", "-l", point], capture_output=True, check=False)
