@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,11 @@ from pinnace.apiserver.request import Admission, AdmissionAttributes, Request
 from pinnace.apiserver.resources import codec, negotiation
 from pinnace.apiserver.resources.negotiation import Format
 from pinnace.apiserver.resources.watchhub import WatchHub
-from pinnace.core.clock import Clock
+from pinnace.core.clock import Clock, Timer
 from pinnace.store.local import LocalStore
 from pinnace.store.protocol import Compare, Delete, KeyValue, Put, Store, Txn
+
+KEPT_SECONDS = 1.0
 
 
 class Admitted:
@@ -29,6 +31,32 @@ class Admitted:
         self.committed = False
 
 
+class SharedLists:
+    """The last large list's bytes, for other clients that list the same before anything is written: when a watch cache
+    is filled again everywhere at once. Let go after ``KEPT_SECONDS``."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._held: tuple[Hashable, int, list[bytes]] | None = None
+        self._timer: Timer | None = None
+
+    def get(self, key: Hashable) -> list[bytes] | None:
+        held = self._held
+        if held is not None and held[1] == self._store.revision and held[0] == key:
+            return held[2]
+        return None
+
+    def put(self, key: Hashable, parts: list[bytes]) -> None:
+        self._held = (key, self._store.revision, parts)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(KEPT_SECONDS, self._drop)
+
+    def _drop(self) -> None:
+        self._held = None
+
+
 class Backend:
     """One per API server."""
 
@@ -38,6 +66,7 @@ class Backend:
         self.clock = clock
         self.admission = admission
         self.hub = WatchHub(store, clock)
+        self.lists = SharedLists(store, clock)
         #: Whether another process may write too, so that reads must first catch up (``Store.sync``).
         self.remote = not isinstance(store, LocalStore)
 

@@ -25,6 +25,9 @@ SLICE = 200
 #: Lists up to this many objects are joined without a pause.
 AT_ONCE = 2000
 
+#: The answer to a list of more objects than this is kept for a moment, for who asks for the same next.
+SHARED_FROM = 100
+
 EXPIRED_LIST = "The resourceVersion for the provided list is too old."
 EXPIRED_TOKEN = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -160,9 +163,15 @@ def list_objects(backend: Backend, request: Request, row: Resource) -> Response 
     chosen = selection.of(request, row)
     page = _page(backend, request, chosen) if request.query_string or request.shared else Page(chosen.start, 0, 0)
     if not request.shared and chosen.everything and negotiation.of(request).plain:
+        whole = page.start == chosen.start and not page.limit and not page.revision
+        if whole and (parts := backend.lists.get(chosen.key)) is not None:
+            return Response(200, parts)
         items, metadata = _take(backend, chosen, page)
         if len(items) <= AT_ONCE and codec.is_stored_form(row):
-            return Response(200, [_opening(row, metadata), b",".join([item.value for item in items]), b"]}\n"])
+            parts = [_opening(row, metadata), b",".join([item.value for item in items]), b"]}\n"]
+            if whole and len(items) > SHARED_FROM:
+                backend.lists.put(chosen.key, parts)
+            return Response(200, parts)
         return _slices(row, metadata, items)
     return _selected(backend, request, row, chosen, page)
 
