@@ -24,6 +24,7 @@ from pinnace.controllers.serviceaccount import ServiceAccountController
 from pinnace.controllers.statefulset import StatefulSetController
 from pinnace.controllers.tainteviction import TaintEvictionController
 from pinnace.controllers.ttlafterfinished import TtlAfterFinishedController
+from pinnace.controllers.volumebinding import VolumeBindingController, VolumeProtectionController
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 
@@ -83,6 +84,8 @@ class Controllers:
             EndpointsController(tools),
             EndpointSliceMirroringController(tools),
             DisruptionController(tools),
+            VolumeBindingController(tools),
+            VolumeProtectionController(tools),
             NodeLifecycleController(tools),
             TaintEvictionController(tools),
             PodGarbageCollector(tools),
