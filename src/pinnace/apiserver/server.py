@@ -123,6 +123,10 @@ class ApiServer:
             await self.stop()
             raise
 
+    async def listen_also(self, host: str, port: int) -> None:
+        """Serve on one more address, from a start to the stop. Raises OSError."""
+        self.addresses.append(await self._http.listen(host, port))
+
     async def stop(self) -> None:
         self._stopping = True
         await self._tasks.stop()

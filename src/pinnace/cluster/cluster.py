@@ -53,6 +53,7 @@ class Cluster:
         self._started: list[Part] = []
         self._informers: list[Informers] = []
         self._node_part: RealNode | None = None
+        self._real: bool | None = None
         self._began = time.monotonic()
         self._runtime = "none"
         self._waiting_for = "the API server"
@@ -154,7 +155,12 @@ class Cluster:
         return [Scheduler(client, self._informers_of(client), self.clock)]
 
     async def _network(self) -> list[Part]:
-        return []
+        if not self._real_node():
+            return []
+        from pinnace.cluster.realnetwork import RealNetwork
+
+        client = self.client("system:pinnace:network", "system:masters")
+        return [RealNetwork(client, self.clock, self.config.data_dir, self._plane)]
 
     async def _node(self) -> list[Part]:
         parts: list[Part] = []
@@ -177,6 +183,11 @@ class Cluster:
 
     def _real_node(self) -> bool:
         """Whether this machine can run a real node and is asked to; says so if it cannot. Raises ClusterError."""
+        if self._real is None:
+            self._real = self._decide_node()
+        return self._real
+
+    def _decide_node(self) -> bool:
         if self.config.runtime == "simulated":
             return False
         missing = machine.inspect().missing

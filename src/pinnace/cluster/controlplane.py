@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 
 from pinnace.api import builtin
@@ -49,6 +51,21 @@ class ControlPlane:
             host = "127.0.0.1"
         return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
+    async def listen_for_pods(self) -> None:
+        """Serve where ``default/kubernetes`` leads, once the host has that address. Raises ClusterError."""
+        assert self.server is not None
+        host, port = self.address
+        if host not in ("127.0.0.1", "::1"):
+            return
+        try:
+            await self.server.listen_also(config.HOST_ADDRESS, port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ClusterError(
+                Exit.PORT_TAKEN,
+                f"cannot listen on {config.HOST_ADDRESS}:{port} for Pods: {reason}; try another --listen",
+            ) from error
+
     async def start(self) -> None:
         """Raises ClusterError."""
         self._certificates.finish()
@@ -79,10 +96,12 @@ class ControlPlane:
                 Exit.NOT_PERMITTED, f"not permitted to listen on {self._listen}; ports below 1024 need root"
             ) from error
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                taken = f"{self._listen} is taken by another process; choose another with --listen (port 0: any free)"
+                raise ClusterError(Exit.PORT_TAKEN, taken) from error
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             raise ClusterError(
-                Exit.PORT_TAKEN,
-                f"cannot listen on {self._listen}: {error.strerror or error}; choose another with --listen, "
-                "port 0 picks a free one",
+                Exit.USAGE, f"cannot listen on {self._listen}: {why}; choose an address of this machine with --listen"
             ) from error
 
     @property

@@ -26,6 +26,10 @@ class HostError(Exception):
     """The host could not be prepared; says what to do."""
 
 
+class HostTaken(HostError):
+    """Another cluster holds this network namespace."""
+
+
 class Host:
     """The network namespace that the calling thread is in."""
 
@@ -37,8 +41,7 @@ class Host:
         self._lock: socket.socket | None = None
 
     async def prepare(self) -> None:
-        """Return once the address answers. Idempotent. Raises HostError, also if another cluster holds this network
-        namespace."""
+        """Return once the address answers. Idempotent. Raises HostError (HostTaken)."""
         if self._lock is not None:
             return
         lock = _take_lock()
@@ -66,11 +69,14 @@ class Host:
 
 
 def remove_leftovers() -> None:
-    """Put back what a process that was killed left changed: the interface, settings, rules. Blocks for milliseconds.
-    Raises HostError if a cluster is at work here, or if it may not."""
+    """Put back what a process that was killed left changed: the interface, settings, rules. Where a cluster is at work
+    they are its own, and stay. Blocks for milliseconds. Raises HostError."""
     from pinnace.network.proxy import nft, skeleton
 
-    lock = _take_lock()
+    try:
+        lock = _take_lock()
+    except HostTaken:
+        return
     try:
         _restore()
         if nft.is_installed():
@@ -94,7 +100,7 @@ def _take_lock() -> socket.socket:
     except OSError as error:
         lock.close()
         if error.errno == errno.EADDRINUSE:
-            raise HostError(
+            raise HostTaken(
                 "another Pinnace cluster runs the network of this machine (one per network namespace); "
                 "stop it with 'pinnace down' or leave out the network part with --parts"
             ) from error

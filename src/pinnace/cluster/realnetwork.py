@@ -1,0 +1,49 @@
+"""The network of a real node, and the API server's listener inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinnace.client.client import Client
+from pinnace.cluster import config, machine, realnode
+from pinnace.cluster.controlplane import ControlPlane
+from pinnace.cluster.errors import ClusterError, Exit
+from pinnace.core.clock import Clock
+from pinnace.network.host import Host, HostError
+from pinnace.network.part import Network
+from pinnace.network.proxy.nft import NftError
+
+
+class RealNetwork:
+    """Part: the host prepared, the API server reachable from Pods, then Services and cluster DNS."""
+
+    name = "network"
+
+    def __init__(self, client: Client, clock: Clock, data_dir: Path, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._host = Host(address=config.HOST_ADDRESS, service_cidr=config.SERVICE_CIDR)
+        self._network = Network(
+            client,
+            clock,
+            host=self._host,
+            node_name=machine.node_name(),
+            cluster_cidr=config.POD_CIDR,
+            cluster_dns=config.CLUSTER_DNS,
+            cluster_domain=config.CLUSTER_DOMAIN,
+            cni_conf=realnode.cni_directory(data_dir),
+            ipam_dir=data_dir / "node" / "ipam",
+        )
+
+    async def start(self) -> None:
+        """Raises ClusterError."""
+        try:
+            await self._host.prepare()
+            await self._plane.listen_for_pods()
+            await self._network.start()
+        except (HostError, NftError) as error:
+            raise ClusterError(Exit.NOT_PERMITTED, str(error)) from error
+        except OSError as error:
+            raise ClusterError(Exit.ERROR, f"cluster DNS cannot listen on {config.HOST_ADDRESS}: {error}") from error
+
+    async def stop(self) -> None:
+        await self._network.stop()
