@@ -14,6 +14,9 @@ POD: dict[str, Any] = {
 }
 
 
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
 @pytest.fixture
 def pods(bare_api: Api, bare_namespace: str) -> str:
     bare_api("POST", f"/api/v1/namespaces/{bare_namespace}/serviceaccounts", {"metadata": {"name": "default"}})
@@ -53,6 +56,22 @@ def test_wrong_types_are_refused_in_upstreams_words(bare_api: Api, pods: str) ->
         'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field '
         "Container.spec.containers.name of type string"
     )
+
+
+@pytest.mark.parametrize("depth", [200, 251, 300, 1000, 5000])
+def test_deep_nesting_is_stored_or_refused(bare_api: Api, bare_namespace: str, depth: int) -> None:
+    path = f"/apis/apps/v1/namespaces/{bare_namespace}/controllerrevisions"
+    data = b'{"a":' * depth + b"1" + b"}" * depth
+    body = b'{"metadata":{"name":"deep"},"revision":1,"data":%b}' % data
+    answer = bare_api("POST", path, body)
+    if depth == 200:
+        assert answer.status == 201
+        assert bare_api("GET", path).status == 200
+        assert bare_api("GET", path, headers={"Accept": TABLE}).json["kind"] == "Table"
+    else:
+        assert answer.status == 400
+        assert "exceeded max depth" in answer.json["message"]
+    assert bare_api("POST", path, body, query={"fieldValidation": "Strict"}).status in (400, 409)
 
 
 def test_versions_of_a_resource_are_the_same_objects(bare_api: Api, bare_namespace: str) -> None:

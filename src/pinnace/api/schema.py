@@ -52,7 +52,10 @@ def decode(definition: str, value: Any, problems: list[str] | None = None) -> Ob
     Appends ``unknown field "spec.foo"`` to ``problems`` for each field dropped. Opaque parts (RawExtension) are shared
     with ``value``. Raises DecodeError for a wrong type, KeyError for an unknown definition.
     """
-    return cast(Object, schema_walk.walker(definition)(value, None, problems))
+    try:
+        return cast(Object, schema_walk.walker(definition)(value, None, problems))
+    except RecursionError:
+        raise DecodeError("exceeded max depth") from None
 
 
 def decode_object(
@@ -80,5 +83,11 @@ def unhandled(gvk: GVK, why: str) -> ApiError:
 
 
 def duplicate_fields(body: bytes) -> list[str]:
-    """``duplicate field "spec.x"`` for each field that the JSON document ``body``, which parses, names twice."""
-    return [f'duplicate field "{path}"' for path in schema_duplicates.find(body)]
+    """``duplicate field "spec.x"`` for each field that the JSON document ``body``, which parses, names twice.
+
+    Raises ApiError 400 for a document that is nested too deeply to be looked through.
+    """
+    try:
+        return [f'duplicate field "{path}"' for path in schema_duplicates.find(body)]
+    except RecursionError:
+        raise bad_request("the object is nested too deeply: exceeded max depth") from None

@@ -243,6 +243,16 @@ def test_fields_named_twice_are_found(body: bytes, found: list[str]) -> None:
     assert schema.duplicate_fields(body) == [f'duplicate field "{path}"' for path in found]
 
 
+def test_deep_nesting_is_refused() -> None:
+    deep: Any = {"type": "string"}
+    for _ in range(1000):
+        deep = {"type": "object", "properties": {"a": deep}}
+    version = {"name": "v1", "schema": {"openAPIV3Schema": deep}}
+    assert refusal(CRD, {"spec": {"versions": [version]}}) == "exceeded max depth"
+    with pytest.raises(ApiError, match="exceeded max depth"):
+        schema.duplicate_fields(b'{"a":' * 500 + b"1" + b"}" * 500)
+
+
 def test_fields_say_how_they_merge() -> None:
     containers = schema.field("io.k8s.api.core.v1.PodSpec", "containers")
     assert containers is not None

@@ -11,6 +11,7 @@ from typing import Any, cast
 import orjson
 
 from pinnace.api import meta
+from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.store.protocol import KeyValue
@@ -24,12 +25,18 @@ loads = orjson.loads
 
 
 def encode(obj: Object) -> bytes:
-    """The bytes of ``obj``, with an empty resourceVersion for ``stamp`` to fill."""
+    """The bytes of ``obj``, with an empty resourceVersion for ``stamp`` to fill. Raises ApiError 400 for an object
+    that is nested too deeply for orjson (254 levels), less what a list or a table wraps around it later."""
     metadata = {"resourceVersion": "", **obj["metadata"]}
     metadata["resourceVersion"] = ""
     whole = {"kind": "", "apiVersion": "", "metadata": None, **obj}
     whole["metadata"] = metadata
-    return orjson.dumps(whole)
+    try:
+        return orjson.dumps([[[[[[[[whole]]]]]]]])[8:-8]
+    except orjson.JSONEncodeError as error:
+        if str(error) != "Recursion limit reached":
+            raise
+        raise bad_request("the object is nested too deeply: exceeded max depth") from None
 
 
 def stamp(value: bytes, revision: int) -> bytes:
