@@ -1,0 +1,1 @@
+"""Tables made by hack/update.py; do not edit them by hand."""
