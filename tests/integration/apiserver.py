@@ -107,7 +107,7 @@ async def running(directory: Path, store_url: str = "memory://") -> AsyncIterato
         tls=context,
         listen=[("127.0.0.1", 0)],
         auth=auth,
-        admission=default_admission(store, authorizer=auth.authorizer, rbac=auth.rbac, allocator=allocator),
+        admission=default_admission(store, clock, authorizer=auth.authorizer, rbac=auth.rbac, allocator=allocator),
     )
     await reconcile.bootstrap(store, clock)
     allocator.follow(store)

@@ -31,7 +31,7 @@ def node(server: Cluster) -> Api:
     for name, where in (("mine", NODE), ("other", "n2")):
         volumes = [{"name": "s", "secret": {"secretName": name}}, {"name": "c", "configMap": {"name": name}}]
         container = {"name": "c", "image": "busybox"}
-        spec = {"nodeName": where, "containers": [container], "volumes": volumes}
+        spec = {"nodeName": where, "serviceAccountName": "default", "containers": [container], "volumes": volumes}
         made = admin("POST", "/api/v1/namespaces/default/pods", {"metadata": {"name": name}, "spec": spec})
         assert made.status == 201, made.body
     return kubelet(server, server.directory)

@@ -84,7 +84,12 @@ class ControlPlane:
             kubelet_tls=self._kubelet_tls,
             near_kubelets=self.near_kubelets,
             admission=default_admission(
-                self._store, authorizer=self._auth.authorizer, rbac=self._auth.rbac, allocator=self._allocator
+                self._store,
+                self._clock,
+                authorizer=self._auth.authorizer,
+                rbac=self._auth.rbac,
+                allocator=self._allocator,
+                service_accounts="controllers" in self._config.parts,
             ),
         )
         self.server.post_start.append(("bootstrap", self._bootstrap))

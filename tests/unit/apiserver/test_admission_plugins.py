@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
@@ -33,13 +34,14 @@ REGISTRY: Registry = builtin.registry()
 class World:
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.clock = VirtualClock()
         self.policy = Policy()
         self.policy.follow(store)
         self.allocator = ServiceAllocator()
         self.allocator.follow(store)
         rbac = RbacAuthorizer(self.policy)
         self.chain: AdmissionChain = default_admission(
-            store, authorizer=Authorizers(rbac), rbac=rbac, allocator=self.allocator
+            store, self.clock, authorizer=Authorizers(rbac), rbac=rbac, allocator=self.allocator
         )
 
     async def put(self, plural: str, name: str, namespace: str = "", *, group: str = "", **fields: Any) -> Object:
@@ -158,6 +160,36 @@ async def test_pods_need_their_service_account(world: World) -> None:
     assert (await world.admit("pods", pod(serviceAccountName="web")))["spec"]["imagePullSecrets"] == [
         {"name": "registry"}
     ]
+
+
+async def test_pods_wait_for_a_new_namespaces_default_account(world: World) -> None:
+    await world.put("namespaces", "new")
+    waiting = asyncio.ensure_future(world.admit("pods", pod(), namespace="new"))
+    await world.clock.advance(0.5)
+    assert not waiting.done()
+    await world.put("serviceaccounts", "default", "new")
+    assert (await waiting)["spec"]["serviceAccountName"] == "default"
+    await world.put("namespaces", "bare")
+    waiting = asyncio.ensure_future(world.admit("pods", pod(), namespace="bare"))
+    await world.clock.advance(2)
+    assert 'serviceaccount "default" not found' in await refused(waiting)
+
+
+async def test_without_controllers_pods_need_no_account(world: World) -> None:
+    rbac = RbacAuthorizer(world.policy)
+    chain = default_admission(
+        world.store,
+        world.clock,
+        authorizer=Authorizers(rbac),
+        rbac=rbac,
+        allocator=world.allocator,
+        service_accounts=False,
+    )
+    row = REGISTRY.get("", "v1", "pods")
+    assert row is not None
+    made = pod()
+    await chain.admit(AdmissionAttributes("CREATE", row, "", "kube-public", "x", made, None, ADMIN))
+    assert "volumes" not in made["spec"]
 
 
 async def test_tolerations_and_taints(world: World) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Protocol
 
 from pinnace.api.errors import ApiError, forbidden
 from pinnace.api.types import Object
 from pinnace.apiserver.request import AdmissionAttributes
 from pinnace.apiserver.resources import codec
-from pinnace.store.protocol import Store, prefix_end
+from pinnace.core.clock import Clock
+from pinnace.store.protocol import Event, Store, prefix_end
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
@@ -22,9 +24,9 @@ class Plugin(Protocol):
     def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
         """Whether ``admit`` is to be called for these."""
 
-    def admit(self, attributes: AdmissionAttributes) -> None:
-        """Change ``attributes.object`` in place, or raise ApiError to refuse. Reads the store's view, waits for
-        nothing."""
+    def admit(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:
+        """Change ``attributes.object`` in place, or raise ApiError to refuse. What it returns, if anything, is awaited:
+        only a plugin that must wait for what is about to come does so."""
 
 
 class View:
@@ -37,6 +39,27 @@ class View:
         """``namespace`` is "" for cluster-scoped objects."""
         kv = self._store.get(_prefix(group, plural, namespace) + name)
         return None if kv is None else codec.decoded(kv)
+
+    async def wait(self, plural: str, namespace: str, name: str, clock: Clock, seconds: float) -> None:
+        """Return when the core object exists, or after ``seconds``."""
+        key = _prefix("", plural, namespace) + name
+        came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settle() -> None:
+            if not came.done():
+                came.set_result(None)
+
+        def take(events: Sequence[Event] | None) -> None:
+            if events is None or any(event.current is not None for event in events):
+                settle()
+
+        timer = clock.call_later(seconds, settle)
+        watch = self._store.watch(key, key + "\0", self._store.revision, take)
+        try:
+            await came
+        finally:
+            watch.cancel()
+            timer.cancel()
 
     def items(self, group: str, plural: str, namespace: str = "") -> Iterator[Object]:
         """All objects, in a namespace if given, in order of their keys."""

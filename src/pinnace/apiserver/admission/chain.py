@@ -6,7 +6,7 @@ comes after, and what a plugin reserved is given back by the caller if that fail
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pinnace.apiserver.admission.base import Plugin, View
 from pinnace.apiserver.admission.certificates import (
@@ -29,9 +29,10 @@ from pinnace.apiserver.admission.tolerations import DefaultTolerationSeconds, Ta
 from pinnace.apiserver.allocation.services import ServiceAllocator
 from pinnace.apiserver.auth.rbac import RbacAuthorizer
 from pinnace.apiserver.request import AdmissionAttributes, Authorizer
+from pinnace.core.clock import Clock
 from pinnace.store.protocol import Store
 
-_Admit = Callable[[AdmissionAttributes], None]
+_Admit = Callable[[AdmissionAttributes], Awaitable[None] | None]
 
 
 class AdmissionChain:
@@ -48,22 +49,31 @@ class AdmissionChain:
         if chosen is None:
             chosen = self._chosen[asked] = tuple(plugin.admit for plugin in self.plugins if plugin.wants(*asked))
         for admit in chosen:
-            admit(attributes)
+            waiting = admit(attributes)
+            if waiting is not None:
+                await waiting
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         """Nothing: every plugin has had its say in ``admit``."""
 
 
 def default_admission(
-    store: Store, *, authorizer: Authorizer, rbac: RbacAuthorizer, allocator: ServiceAllocator
+    store: Store,
+    clock: Clock,
+    *,
+    authorizer: Authorizer,
+    rbac: RbacAuthorizer,
+    allocator: ServiceAllocator,
+    service_accounts: bool = True,
 ) -> AdmissionChain:
-    """The plugins that are on by default, in upstream's order. Has ``allocator`` follow the store."""
+    """The plugins that are on by default, in upstream's order. Has ``allocator`` follow the store. ``service_accounts``
+    is False where no controller makes them: then Pods need none, as in envtest."""
     allocator.follow(store)
     view = View(store)
     return AdmissionChain(
         (
             NamespaceLifecycle(view),
-            ServiceAccount(view),
+            *([ServiceAccount(view, clock)] if service_accounts else []),
             TaintNodesByCondition(),
             LimitRanger(view),
             PodSecurity(view),

@@ -1,19 +1,26 @@
 """ServiceAccount: every Pod acts as a service account and gets its token, unless it or the account says no.
 
 The token, the cluster's root certificate and the namespace are one projected volume, mounted where client libraries
-look. What it cannot find yet is refused as upstream does: controllers try again.
+look. A namespace's ``default`` account is waited for, since it is made right after the namespace; any other that does
+not exist is refused.
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable
 
 from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.apiserver.admission.base import CREATE, UPDATE, View, refuse
 from pinnace.apiserver.request import AdmissionAttributes
+from pinnace.core.clock import Clock
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
 EXPIRATION_SECONDS = 3607
+DEFAULT = "default"
+#: Seconds to wait for the default account.
+PATIENCE = 1.5
 MIRROR = "kubernetes.io/config.mirror"
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 
@@ -21,8 +28,9 @@ _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 class ServiceAccount:
     name = "ServiceAccount"
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, clock: Clock) -> None:
         self._view = view
+        self._clock = clock
 
     def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
         if (group, plural) != ("", "pods"):
@@ -31,7 +39,20 @@ class ServiceAccount:
             operation == UPDATE and subresource == "ephemeralcontainers"
         )
 
-    def admit(self, attributes: AdmissionAttributes) -> None:
+    def admit(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:
+        spec = (attributes.object or {}).get("spec")
+        if isinstance(spec, dict) and attributes.operation == CREATE:
+            wanted = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT
+            if wanted == DEFAULT and self._view.get("", "serviceaccounts", attributes.namespace, DEFAULT) is None:
+                return self._admit_later(attributes)
+        self._admit(attributes)
+        return None
+
+    async def _admit_later(self, attributes: AdmissionAttributes) -> None:
+        await self._view.wait("serviceaccounts", attributes.namespace, DEFAULT, self._clock, PATIENCE)
+        self._admit(attributes)
+
+    def _admit(self, attributes: AdmissionAttributes) -> None:
         pod = attributes.object
         spec = (pod or {}).get("spec")
         if pod is None or not isinstance(spec, dict) or attributes.operation != CREATE:
@@ -40,7 +61,7 @@ class ServiceAccount:
             self._check_mirror(attributes, spec)
             return
         if not spec.get("serviceAccountName"):
-            spec["serviceAccountName"] = spec.get("serviceAccount") or "default"
+            spec["serviceAccountName"] = spec.get("serviceAccount") or DEFAULT
         name = spec["serviceAccount"] = spec["serviceAccountName"]
         account = self._view.get("", "serviceaccounts", attributes.namespace, str(name))
         if account is None:
