@@ -195,7 +195,9 @@ class Kubelet:
             await self._clock.sleep(EAGER if self._problem else CALM)
 
     async def end_pods(self) -> None:
-        """End every container of this node, without telling the API server: for a cluster that is taken down."""
+        """End every container of this node, without telling the API server: for a cluster that is taken down. After it
+        only ``stop`` may follow."""
+        await self.manager.stop()
         gate = asyncio.Semaphore(STARTS_AT_ONCE)
 
         async def end(sandbox_id: str) -> None:
@@ -204,6 +206,7 @@ class Kubelet:
 
         boxes = [box.id for state in (await self.runtime.pods()).values() for box in state.sandboxes]
         await asyncio.gather(*map(end, boxes))
+        self._volumes.unmount_all()
 
     async def stop(self) -> None:
         await self._tasks.stop()

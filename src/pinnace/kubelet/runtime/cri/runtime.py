@@ -1,7 +1,7 @@
 """The runtime interface over CRI's gRPC services on a unix socket.
 
-What cannot change any more (a sandbox's addresses, an ended container) is asked for once. Changes are told by
-containerd's event stream; while that is down, and where it does not exist, a list each second takes its place.
+What cannot change (a sandbox's addresses, a container as long as its state stays) is asked for once. Changes are told
+by containerd's event stream; while that is down, and where it does not exist, a list each second takes its place.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class CriRuntime:
         self._tasks = Tasks("cri", clock)
         self._owner: dict[str, str] = {}  # sandbox or container -> Pod UID
         self._ips: dict[str, tuple[str, ...]] = {}
-        self._ended: dict[str, Container] = {}
+        self._containers: dict[str, Container] = {}  # as long as their state stays
         self._notify: Callable[[str], None] = lambda uid: None
 
     # -- the connection
@@ -202,7 +202,7 @@ class CriRuntime:
             uid = row.labels.get(POD_UID, "")
             self._owner[row.id] = uid
             names.setdefault(uid, (row.labels.get(POD_NAME, ""), row.labels.get(POD_NAMESPACE, "")))
-            container = await self._container(row.id, row.pod_sandbox_id)
+            container = await self._container(row.id, row.pod_sandbox_id, _STATES.get(row.state, UNKNOWN))
             if container is not None:
                 containers.setdefault(uid, []).append(container)
         if not selection:
@@ -215,7 +215,7 @@ class CriRuntime:
         return states
 
     def _forget_all_but(self, kept: set[str]) -> None:
-        for cache in (self._owner, self._ips, self._ended):
+        for cache in (self._owner, self._ips, self._containers):
             for identity in [identity for identity in cache if identity not in kept]:
                 del cache[identity]
 
@@ -232,9 +232,9 @@ class CriRuntime:
             known = self._ips[sandbox_id] = tuple(ip for ip in found if ip)
         return known
 
-    async def _container(self, identity: str, sandbox_id: str) -> Container | None:
-        known = self._ended.get(identity)
-        if known is not None:
+    async def _container(self, identity: str, sandbox_id: str, state: str) -> Container | None:
+        known = self._containers.get(identity)
+        if known is not None and known.state == state:
             return known
         try:
             status = (await self._call("ContainerStatus", {"container_id": identity})).status
@@ -259,8 +259,8 @@ class CriRuntime:
             status.log_path,
             dict(status.annotations),
         )
-        if container.state == EXITED:
-            self._ended[identity] = container
+        if container.state in (RUNNING, EXITED):
+            self._containers[identity] = container
         return container
 
     # -- sandboxes and containers
