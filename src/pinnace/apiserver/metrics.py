@@ -19,7 +19,7 @@ def _memory() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def render(counters: Mapping[tuple[str, str], int], gauges: Mapping[str, float]) -> bytes:
+def render(counters: Mapping[tuple[str, int], int], gauges: Mapping[str, float]) -> bytes:
     """``counters`` are requests by (verb, code); ``gauges`` by name, labels included."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     lines = ["# TYPE apiserver_request_total counter"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pinnace.api import errors
 from pinnace.apiserver import paths
@@ -25,6 +25,7 @@ from pinnace.apiserver.request import (
 )
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Answer
+from pinnace.core.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 MAX_MUTATING = 1000
 MAX_READING = 2000
 CACHED_DECISIONS = 65_536
+CACHED_PATHS = 4096
 READS = frozenset(("get", "list", "watch"))
 
 Result = Answer | Coroutine[Any, Any, Answer]
@@ -51,6 +53,7 @@ class Pipeline:
         self,
         router: Router,
         others: NonResources,
+        clock: Clock,
         *,
         authenticator: Authenticator | None,
         impersonator: Impersonator | None,
@@ -58,11 +61,13 @@ class Pipeline:
     ) -> None:
         self._router = router
         self._others = others
+        self._clock = clock
         self._authenticator = authenticator
         self._impersonator = impersonator
         self._authorizer = authorizer
         self._decisions: dict[tuple[Any, ...], tuple[bool, str]] = {}
         self._decided_at = -1
+        self._infos: dict[tuple[str, str], RequestInfo] = {}
         self._mutating = 0
         self._reading = 0
 
@@ -75,8 +80,8 @@ class Pipeline:
         """A request from the network. Raises ApiError."""
         request.user = user = self._authenticate(request)
         headers = request.headers
-        request.info = paths.parse(request)
-        if "impersonate-user" in headers or any(name.startswith("impersonate-") for name in headers):
+        request.info = self._asked(request)
+        if "impersonate-user" in headers or "impersonate-group" in headers or "impersonate-uid" in headers:
             if self._impersonator is None:
                 raise errors.forbidden("", "users", headers.get("impersonate-user", ""), "impersonation is not set up")
             request.user = self._impersonator.impersonate(user, headers)
@@ -88,12 +93,33 @@ class Pipeline:
         request.info = paths.parse(request)
         return self._admit(request)
 
+    def _asked(self, request: Request) -> RequestInfo:
+        """What is asked; taken apart once for each of the paths asked for most lately."""
+        if request.query_string:
+            return paths.parse(request)
+        key = (request.method, request.path)
+        info = self._infos.get(key)
+        if info is None:
+            if len(self._infos) >= CACHED_PATHS:
+                self._infos.clear()
+            info = self._infos[key] = paths.parse(request)
+        return info
+
     def _authenticate(self, request: Request) -> User:
         if self._authenticator is None:
             return User("system:admin", groups=("system:masters", "system:authenticated"))
-        user = self._authenticator.authenticate(request.certificate, request.headers) or anonymous(request.path)
+        headers, peer = request.headers, request.peer
+        # Nothing but the passing of time and a write to the store can change what these credentials are worth.
+        shown = (headers.get("authorization"), self._router.revision, int(self._clock.now()))
+        if peer.get("shown") == shown:
+            return cast(User, peer["user"])
+        user = self._authenticator.authenticate(request.certificate, headers)
         if user is None:
-            raise errors.unauthorized()
+            user = anonymous(request.path)
+            if user is None:
+                raise errors.unauthorized()
+            return user
+        peer["shown"], peer["user"] = shown, user
         return user
 
     def _admit(self, request: Request) -> Result:

@@ -75,6 +75,7 @@ class ApiServer:
         self.pipeline = Pipeline(
             self.router,
             self.others,
+            clock,
             authenticator=authenticator or (auth.authenticator if auth else None),
             impersonator=impersonator or (auth.impersonator if auth else None),
             authorizer=authorizer or (auth.authorizer if auth else None),

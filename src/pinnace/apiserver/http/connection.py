@@ -192,11 +192,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         url = self._url
-        try:
-            parsed = httptools.parse_url(url)
-        except httptools.HttpParserInvalidURLError:
-            raise _Refused(bad_request("malformed request URL")) from None
-        path = (parsed.path or b"/").decode("utf-8", "replace")
+        if url[:1] == b"/":
+            raw_path, _, raw_query = url.partition(b"?")
+        else:
+            raw_path, raw_query = _split_url(url)
+        path = raw_path.decode("utf-8", "replace")
         if "%" in path:
             from urllib.parse import unquote
 
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         request = Request(
             self._parser.get_method().decode("latin-1"),
             path,
-            parsed.query.decode("latin-1") if parsed.query else "",
+            raw_query.decode("latin-1"),
             self._headers,
             body,
             certificate=self._certificate,
@@ -535,6 +535,15 @@ class _Refused(Exception):
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+def _split_url(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of an absolute URL."""
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        raise _Refused(bad_request("malformed request URL")) from None
+    return parsed.path or b"/", parsed.query or b""
 
 
 def _body_too_large() -> ApiError:

@@ -37,7 +37,7 @@ class HttpServer:
         self.tick = 0
         self.stopping = False
         #: Answers given, by verb and code.
-        self.answered: dict[tuple[str, str], int] = {}
+        self.answered: dict[tuple[str, int], int] = {}
         self._date = b""
         self._date_second = 0
         self._connections: set[Connection] = set()
@@ -50,7 +50,7 @@ class HttpServer:
         return len(self._connections)
 
     def count(self, verb: str, code: int) -> None:
-        key = (verb, str(code))
+        key = (verb, code)
         self.answered[key] = self.answered.get(key, 0) + 1
 
     @property

@@ -36,6 +36,8 @@ def head(
     close: bool = False,
 ) -> bytes:
     """A response head up to the empty line. ``length`` None means chunked (or, with ``close``, until the end)."""
+    if not headers and length is not None and not close:
+        return b"%b%bContent-Length: %d\r\n\r\n" % (_opening(status, content_type), date, length)
     parts = [_opening(status, content_type), date]
     for name, value in headers:
         clean = value.replace("\r", " ").replace("\n", " ")

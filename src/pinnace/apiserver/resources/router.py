@@ -37,6 +37,11 @@ class Router:
         self._backend = backend
         self._special: dict[tuple[str, str, str], dict[str, Handler]] = {}
 
+    @property
+    def revision(self) -> int:
+        """Of the store's view: as long as it stays, nothing has been written."""
+        return self._backend.store.revision
+
     def register(self, group: str, resource: str, subresource: str, handlers: dict[str, Handler]) -> None:
         """Handle ``verb``s of a resource (any version) or subresource by ``handlers`` instead."""
         self._special.setdefault((group, resource, subresource), {}).update(handlers)
