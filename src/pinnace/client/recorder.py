@@ -2,7 +2,8 @@
 
 The same event again (same object, type, reason, message, component) raises the count of the one that exists; events
 are written in the background in order, at most ``BACKLOG`` waiting, the newest dropped beyond that: an event never
-holds up or fails the work it tells of.
+holds up or fails the work it tells of. As upstream's spam filter does, a component's events of one object beyond
+``BURST`` are dropped, but for one in ``REFILL`` seconds: a ReplicaSet of 5,000 Pods does not make 5,000 events.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 
 BACKLOG = 1000
+BURST = 25
+REFILL = 300.0
 REMEMBERED = 4096
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -38,11 +41,14 @@ class Recorder:
         self._tasks = Tasks(f"events/{component}", clock)
         self._waiting: asyncio.Queue[tuple[Object, str, str, str, float]] = asyncio.Queue(BACKLOG)
         self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()  # event -> its name and count
+        self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # uid -> events left, at that time
         self._writer: asyncio.Task[None] | None = None
         self._last_stamp = 0
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record that ``reason`` happened to ``obj``; ``field_path`` names a part (``spec.containers{web}``)."""
+        if not self._may_tell(meta.uid(obj) or meta.key(obj)):
+            return
         reference: Object = {
             "kind": obj["kind"],
             "apiVersion": obj["apiVersion"],
@@ -60,6 +66,18 @@ class Recorder:
             self._waiting.put_nowait((reference, type, reason, message[:1024], self._clock.now()))
         except asyncio.QueueFull:
             log.warning("too many events are waiting, dropped: %s %s: %s", meta.key(obj), reason, message)
+
+    def _may_tell(self, subject: str) -> bool:
+        """Take one event from the object's budget, if there is one left."""
+        now = self._clock.monotonic()
+        left, since = self._budgets.get(subject, (float(BURST), now))
+        left = min(left + (now - since) / REFILL, float(BURST))
+        allowed = left >= 1.0
+        self._budgets[subject] = (left - 1.0 if allowed else left, now)
+        self._budgets.move_to_end(subject)
+        if len(self._budgets) > REMEMBERED:
+            self._budgets.popitem(last=False)
+        return allowed
 
     async def _write_all(self) -> None:
         while True:
