@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         kubeconfig=(options.kubeconfig or config.default_kubeconfig()).absolute(),
         runtime=options.runtime,
         simulated_nodes=_simulated_nodes(options.simulated_nodes),
-        store=options.store,
+        store=config.parse_store(options.store),
         parts=config.parse_parts(options.parts),
     )
     timeout = config.parse_duration(options.timeout)

@@ -1,14 +1,17 @@
 """One cluster: which parts it has, in which order they start, and how they are stopped again.
 
-Parts start from the API server outwards and stop the other way round; a part that cannot start stops everything. What
-is heavy to import is imported when its part starts, after the API server already answers.
+The API server starts first and the others side by side, each when what it needs is imported; they stop the other way
+round. A part that cannot start stops everything. The imports run in a thread beside the event loop, the scheduler's
+last (NumPy is half of them all): the API server answers and the nodes register in the meantime.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -56,7 +59,8 @@ class Cluster:
         self._real: bool | None = None
         self._began = time.monotonic()
         self._runtime = "none"
-        self._waiting_for = "the API server"
+        self._waiting_for: set[str] = set()
+        self._importing = asyncio.Lock()
 
     # -- start
 
@@ -67,9 +71,10 @@ class Cluster:
             async with timeout(self.clock, limit):
                 await self._start()
         except TimeoutError as error:
+            waiting = self._waiting_for or {"imports"}
             await self.stop()
             raise ClusterError(
-                Exit.TIMED_OUT, f"not ready after {limit:g} s; waited for {self._waiting_for}"
+                Exit.TIMED_OUT, f"not ready after {limit:g} s; waited for {', '.join(sorted(waiting))}"
             ) from error
         except BaseException:
             await self.stop()
@@ -78,27 +83,51 @@ class Cluster:
     async def _start(self) -> None:
         await self._start_part(self._plane)
         self._publish()
-        for name, build in (
-            ("controllers", self._controllers),
-            ("scheduler", self._scheduler),
-            ("network", self._network),
-            ("node", self._node),
-        ):
-            if name in self.config.parts:
-                self._waiting_for = name
-                for part in await build():
-                    await self._start_part(part)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(0.001)  # the event loop waits that long for the importing thread, many times a request
+        try:
+            await self._start_others()
+        finally:
+            sys.setswitchinterval(interval)
+
+    async def _start_others(self) -> None:
+        starting = [
+            asyncio.create_task(self._start_in_turn(group), name=f"start {', '.join(group)}")
+            for group in (
+                {"controllers": self._controllers},
+                {"network": self._network, "node": self._node},
+                {"scheduler": self._scheduler},
+            )
+        ]
+        try:
+            await asyncio.gather(*starting)
+        finally:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
         if self._node_part is not None:
             self._plane.near_kubelets[machine.node_name()] = self._node_part.server
         if "node" in self.config.parts:
-            self._waiting_for = "a node to be Ready"
+            self._waiting_for.add("a node to be Ready")
             await self._wait_node_ready()
 
+    async def _start_in_turn(self, builders: dict[str, Callable[[], Awaitable[list[Part]]]]) -> None:
+        for name, build in builders.items():
+            if name in self.config.parts:
+                for part in await build():
+                    await self._start_part(part)
+
+    async def _import(self, module: str) -> None:
+        """Have ``module`` imported without holding the event loop; one after the other, in the order of the calls."""
+        async with self._importing:
+            await asyncio.to_thread(importlib.import_module, module)
+
     async def _start_part(self, part: Part) -> None:
-        self._waiting_for = part.name
+        self._waiting_for.add(part.name)
         self._started.append(part)
         began = time.monotonic()
         await part.start()
+        self._waiting_for.discard(part.name)
         self._report(f"  {part.name:<12} started in {time.monotonic() - began:.2f} s")
 
     def _publish(self) -> None:
@@ -142,6 +171,7 @@ class Cluster:
     # -- parts
 
     async def _controllers(self) -> list[Part]:
+        await self._import("pinnace.controllers.manager")
         from pinnace.controllers.manager import Controllers
 
         root_ca = self._plane.pki.certificate("ca").read_text()
@@ -149,6 +179,8 @@ class Cluster:
         return [Controllers(client, self.clock, root_ca=root_ca)]
 
     async def _scheduler(self) -> list[Part]:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy does no linear algebra here: no threads, no stacks
+        await self._import("pinnace.scheduler.scheduler")
         from pinnace.scheduler.scheduler import Scheduler
 
         client = self.client("system:kube-scheduler")
@@ -166,6 +198,7 @@ class Cluster:
         parts: list[Part] = []
         real = self._real_node()
         if real:
+            await self._import("pinnace.cluster.realnode")
             from pinnace.cluster.realnode import RealNode
 
             name = machine.node_name()
@@ -176,6 +209,7 @@ class Cluster:
             parts.append(self._node_part)
         count = self.config.simulated_nodes if self.config.simulated_nodes is not None else int(not real)
         if count:
+            await self._import("pinnace.kubelet.simulated_nodes")
             parts.append(self._simulated_nodes(count))
         self._runtime = "containerd" if real else "simulated"
         self._announce()
@@ -193,11 +227,11 @@ class Cluster:
         missing = machine.inspect().missing
         if not missing:
             return True
-        lacks = f"a real node needs {', '.join(missing)}; hack/install-components installs what Debian has"
+        todo = machine.what_to_do(missing)
         if self.config.runtime == "containerd":
             exit = Exit.NOT_PERMITTED if "root" in missing else Exit.COMPONENT_MISSING
-            raise ClusterError(exit, f"--runtime containerd: {lacks}")
-        self._report(f"  the node is simulated: its Pods run no processes ({lacks})")
+            raise ClusterError(exit, f"--runtime containerd: this machine cannot yet: {todo}")
+        self._report(f"  the node is simulated: its Pods run no processes; for a real node: {todo}")
         return False
 
     def _simulated_nodes(self, count: int) -> Part:

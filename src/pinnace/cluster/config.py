@@ -55,6 +55,16 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(ms|s|m|h)", text))
 
 
+def parse_store(text: str) -> str:
+    """A store's URL, or "" for the one in the data directory. Raises ClusterError (usage)."""
+    path = text.removeprefix("sqlite://")
+    if text in ("", "memory://") or (path != text and path.startswith("/") and not path.endswith("/")):
+        return text
+    raise ClusterError(
+        Exit.USAGE, f"--store {text!r}: expected sqlite:///PATH (an absolute path of a file) or memory://"
+    )
+
+
 def parse_parts(text: str) -> tuple[str, ...]:
     """A comma-separated choice of ``PARTS``, in their order. Raises ClusterError (usage)."""
     chosen = {part.strip() for part in text.split(",") if part.strip()}

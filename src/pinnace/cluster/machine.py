@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def inspect() -> Machine:
     except OSError:
         missing.append("nftables")
     return Machine(Path(containerd) if containerd else None, cni, tuple(missing))
+
+
+def what_to_do(missing: Sequence[str]) -> str:
+    """How to get what is ``missing``, in half a line."""
+    components = [name for name in missing if name != "root"]
+    steps = ["be root"] if "root" in missing else []
+    if components:
+        steps.append(f"install {', '.join(components)} (hack/install-components)")
+    return ", ".join(steps)
 
 
 def node_name() -> str:
