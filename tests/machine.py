@@ -117,7 +117,8 @@ class Machine:
 
     def get(self, url: str) -> str:
         """A web page as seen from this machine."""
-        return self.run("/bin/busybox", "wget", "-q", "-T", "5", "-O", "-", url).stdout
+        script = "import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1], timeout=5).read().decode())"
+        return self.run(sys.executable, "-c", script, url).stdout
 
     def remove(self) -> None:
         try:
