@@ -19,6 +19,7 @@ from pinnace.controllers.nodeipam import NodeIpamController
 from pinnace.controllers.nodelifecycle import NodeLifecycleController
 from pinnace.controllers.podgc import PodGarbageCollector
 from pinnace.controllers.replicaset import ReplicaSetController, ReplicationController
+from pinnace.controllers.resourcequota import ResourceQuotaController
 from pinnace.controllers.rootca import RootCAPublisher
 from pinnace.controllers.serviceaccount import ServiceAccountController
 from pinnace.controllers.statefulset import StatefulSetController
@@ -84,6 +85,7 @@ class Controllers:
             EndpointsController(tools),
             EndpointSliceMirroringController(tools),
             DisruptionController(tools),
+            ResourceQuotaController(tools),
             VolumeBindingController(tools),
             VolumeProtectionController(tools),
             NodeLifecycleController(tools),
