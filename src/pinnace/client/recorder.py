@@ -44,6 +44,7 @@ class Recorder:
         self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # uid -> events left, at that time
         self._writer: asyncio.Task[None] | None = None
         self._last_stamp = 0
+        self._dropped = 0
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record that ``reason`` happened to ``obj``; ``field_path`` names a part (``spec.containers{web}``)."""
@@ -65,7 +66,7 @@ class Recorder:
         try:
             self._waiting.put_nowait((reference, type, reason, message[:1024], self._clock.now()))
         except asyncio.QueueFull:
-            log.warning("too many events are waiting, dropped: %s %s: %s", meta.key(obj), reason, message)
+            self._dropped += 1  # told once for all, by the writer
 
     def _may_tell(self, subject: str) -> bool:
         """Take one event from the object's budget, if there is one left."""
@@ -82,6 +83,9 @@ class Recorder:
     async def _write_all(self) -> None:
         while True:
             reference, type, reason, message, when = await self._waiting.get()
+            if self._dropped and self._waiting.qsize() < BACKLOG // 2:
+                log.warning("%d events were dropped: more than %d were waiting", self._dropped, BACKLOG)
+                self._dropped = 0
             try:
                 await self._write(reference, type, reason, message, when)
             except (ApiError, OSError, TimeoutError) as error:
