@@ -12,7 +12,7 @@ from pinnace.api.resources import NODES, PODS
 from pinnace.api.types import Object
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
-from pinnace.client.recorder import Recorder
+from pinnace.client.recorder import WARNING, Recorder
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.kubelet.images import Puller
@@ -34,6 +34,15 @@ log = logging.getLogger(__name__)
 REGISTER_AT_ONCE = 32
 BATCHES = 10
 ANNOTATION = "pinnace.dev/simulated"
+
+#: With more nodes than these, the three events of every container's start are left out: they would be most of the load.
+EVENTFUL = 20
+
+
+class WarningsOnly(Recorder):
+    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        if type == WARNING:
+            super().event(obj, type, reason, message, field_path=field_path)
 
 
 @dataclass(slots=True)
@@ -66,7 +75,8 @@ class SimulatedNodes:
         self._clock = clock
         self._pods = informers.of(PODS)
         self._node_objects = informers.of(NODES)
-        self._recorder = Recorder(client, clock, "kubelet")
+        quiet = len(names) > EVENTFUL
+        self._recorder = WarningsOnly(client, clock, "kubelet") if quiet else Recorder(client, clock, "kubelet")
         self._statuses = StatusWriter(client, clock, writers=32)
         self._tasks = Tasks(self.name, clock)
         self._images: dict[str, Image] = {}

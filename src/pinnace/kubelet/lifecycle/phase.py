@@ -11,7 +11,7 @@ from pinnace.kubelet.lifecycle.situation import INIT, REGULAR, containers_of, is
 def phase(pod: Object, statuses: Mapping[str, Object], *, ended: bool) -> str:
     """``statuses`` by container name; ``ended`` for a Pod whose containers will never start again."""
     policy = pod["spec"].get("restartPolicy", "Always")
-    pending_init, failed_init = _init_counts(pod, statuses)
+    pending_init, pending_sidecars, failed_init = _init_counts(pod, statuses)
     if failed_init and policy == "Never":
         return "Failed"
     unknown = waiting = running = stopped = succeeded = 0
@@ -32,8 +32,8 @@ def phase(pod: Object, statuses: Mapping[str, Object], *, ended: bool) -> str:
         else:
             unknown += 1
     begun = running or stopped
-    if (pending_init and not begun) or waiting:
-        return "Failed" if ended and pending_init and not begun else "Pending" if not ended else "Failed"
+    if pending_init or (pending_sidecars and not begun) or waiting:
+        return "Failed" if ended else "Pending"
     if running and not unknown:
         return "Running"
     if not running and stopped and not unknown:
@@ -45,18 +45,18 @@ def phase(pod: Object, statuses: Mapping[str, Object], *, ended: bool) -> str:
     return "Pending"
 
 
-def _init_counts(pod: Object, statuses: Mapping[str, Object]) -> tuple[int, int]:
-    pending = failed = 0
+def _init_counts(pod: Object, statuses: Mapping[str, Object]) -> tuple[int, int, int]:
+    """Init containers that have yet to succeed, sidecars that have yet to start, and init containers that failed."""
+    pending = sidecars = failed = 0
     for spec in containers_of(pod, INIT):
         status = statuses.get(spec["name"])
         state = status["state"] if status else {}
+        last = status.get("lastState", {}).get("terminated") if status else None
         if is_sidecar(spec):
-            pending += not (status and status.get("started"))
+            sidecars += not (status and status.get("started"))
         elif "terminated" in state:
             failed += state["terminated"]["exitCode"] != 0
-        elif "waiting" in state and status and status.get("lastState", {}).get("terminated"):
-            failed += status["lastState"]["terminated"]["exitCode"] != 0
-            pending += 1
         else:
             pending += 1
-    return pending, failed
+            failed += bool("waiting" in state and last and last["exitCode"] != 0)
+    return pending, sidecars, failed
