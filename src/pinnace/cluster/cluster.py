@@ -13,7 +13,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import pinnace
@@ -111,7 +111,7 @@ class Cluster:
             self._waiting_for.add("a node to be Ready")
             await self._wait_node_ready()
 
-    async def _start_in_turn(self, builders: dict[str, Callable[[], Awaitable[list[Part]]]]) -> None:
+    async def _start_in_turn(self, builders: Mapping[str, Callable[[], Awaitable[list[Part]]]]) -> None:
         for name, build in builders.items():
             if name in self.config.parts:
                 for part in await build():
