@@ -230,6 +230,7 @@ def test_nulls_delete_and_do_not_arrive_in_new_objects() -> None:
             500,
             "map: map[image:x] does not contain declared merge key: name",
         ),
+        ({"spec": {"containers": [{"name": ["a"]}]}}, 400, "the merge key name must be a scalar"),
         ({"spec": {"strategy": {"$retainKeys": ["type"], "other": 1}}}, 400, strategic.BAD_RETAIN_KEYS),
         ({"spec": {"$patch": "explode"}}, 500, "unknown patch type: explode in map: map[$patch:explode]"),
         ({"metadata": {"$deleteFromPrimitiveList/finalizers": "x"}}, 400, strategic.BAD_PRIMITIVE_LIST),

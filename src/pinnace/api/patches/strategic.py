@@ -196,6 +196,8 @@ class _Merge:
 def _key_of(item: Object, key: str) -> Any:
     if item.get(key) is None:
         raise _server_error(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+    if isinstance(item[key], list | dict):
+        raise bad_request(f"the merge key {key} must be a scalar")
     return item[key]
 
 
