@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,9 @@ async def closed(connection: HttpConnection) -> None:
 
 
 @asynccontextmanager
-async def running(directory: Path, store_url: str = "memory://") -> AsyncIterator[Api]:
+async def running(
+    directory: Path, store_url: str = "memory://", *, kubelet_tls: Callable[[], ssl.SSLContext] | None = None
+) -> AsyncIterator[Api]:
     clock = RealClock()
     keys = pki.Pki(directory / "pki", now=clock.now())
     keys.ensure(pki.api_server_names("127.0.0.1", ()))
@@ -107,6 +109,7 @@ async def running(directory: Path, store_url: str = "memory://") -> AsyncIterato
         tls=context,
         listen=[("127.0.0.1", 0)],
         auth=auth,
+        kubelet_tls=kubelet_tls,
         admission=default_admission(store, clock, authorizer=auth.authorizer, rbac=auth.rbac, allocator=allocator),
     )
     await reconcile.bootstrap(store, clock)

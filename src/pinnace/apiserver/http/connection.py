@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._closing = False  # after the present answer
         self.reading = True  # between requests, or inside one that has not come in whole
         self.tick = server.tick  # when something last happened here
+        self.began: int | None = None  # when the request that is coming in began to
 
     # -- asyncio's side
 
@@ -153,6 +154,7 @@ class Connection(asyncio.Protocol):
     # -- httptools' side
 
     def on_message_begin(self) -> None:
+        self.began = self._server.tick
         self._url = b""
         self._headers = {}
         self._header_bytes = 0
@@ -191,6 +193,7 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self.began = None
         url = self._url
         if url[:1] == b"/":
             raw_path, _, raw_query = url.partition(b"?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from email.utils import formatdate
@@ -20,8 +21,9 @@ Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 
 #: Seconds between two looks at all connections; timeouts are kept to this precision.
 TICK = 5.0
-#: Seconds a connection may stay without a (whole) request.
+#: Ticks that a connection may stay without a request (90 s, as upstream), and that one request may take to come in.
 IDLE_TICKS = 18
+REQUEST_TICKS = 12
 MAX_CONNECTIONS = 10_000
 #: Seconds that requests under way get to finish when the server stops.
 GRACE = 5.0
@@ -74,6 +76,8 @@ class HttpServer:
             ssl_handshake_timeout=30.0 if self.tls else None,
             ssl_shutdown_timeout=1.0 if self.tls else None,
         )
+        for sock in listener.sockets:  # inherited by what it accepts: finds clients that are gone without a word
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._listeners.append(listener)
         if self._sweeper is None:
             self._sweeper = self.clock.call_later(TICK, self._sweep)
@@ -94,7 +98,8 @@ class HttpServer:
     def _sweep(self) -> None:
         self.tick += 1
         for connection in list(self._connections):
-            if connection.reading and self.tick - connection.tick > IDLE_TICKS:
+            idle = connection.reading and self.tick - connection.tick > IDLE_TICKS
+            if idle or (connection.began is not None and self.tick - connection.began > REQUEST_TICKS):
                 connection.abort()
         self._sweeper = self.clock.call_later(TICK, self._sweep)
 

@@ -146,6 +146,9 @@ async def _replace(
     system_metadata(new, old)
     unchanged = new.get("spec") is old.get("spec") and new.get("status") is old.get("status")
     if not unchanged or new["kind"] not in _BODY_DEFAULTS:
+        for field, value in new.items():
+            if value is old.get(field) and isinstance(value, dict | list):
+                new[field] = meta.copy(value)  # what is shared with the stored object is not changed in place
         row.default(new)
     row.prepare_update(new, old, subresource)  # plugins see what the change may be
     async with backend.admitted(
