@@ -33,8 +33,8 @@ def normalize(image: str) -> str:
     head, slash, rest = name.partition("/")
     if not slash or not ("." in head or ":" in head or head == "localhost"):
         head, rest = "docker.io", name
-        if "/" not in rest:
-            rest = f"library/{rest}"
+    if head == "docker.io" and "/" not in rest:
+        rest = f"library/{rest}"
     if ":" not in rest and not at:
         rest += ":latest"
     return f"{head}/{rest}{at}{digest}"
