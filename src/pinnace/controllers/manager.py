@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
+from pinnace.controllers.certificates import CertificateController
 from pinnace.controllers.cronjob import CronJobController
 from pinnace.controllers.daemonset import DaemonSetController
 from pinnace.controllers.deployment import DeploymentController
@@ -24,6 +27,7 @@ from pinnace.controllers.rootca import RootCAPublisher
 from pinnace.controllers.serviceaccount import ServiceAccountController
 from pinnace.controllers.statefulset import StatefulSetController
 from pinnace.controllers.tainteviction import TaintEvictionController
+from pinnace.controllers.tokensecret import TokenSecretController
 from pinnace.controllers.ttlafterfinished import TtlAfterFinishedController
 from pinnace.controllers.volumebinding import VolumeBindingController, VolumeProtectionController
 from pinnace.core.clock import Clock
@@ -32,7 +36,9 @@ from pinnace.core.supervisor import Tasks
 
 class Controllers:
     """All controllers, as one ``Part``. ``client`` acts as ``system:kube-controller-manager``; ``root_ca`` is the PEM
-    that Pods verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``."""
+    that Pods verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``;
+    ``authority`` returns the PEM of the certificate and the key that certificate requests are signed with (None: none
+    are signed)."""
 
     name = "controllers"
 
@@ -44,7 +50,9 @@ class Controllers:
         root_ca: str,
         cluster_cidr: str = "10.244.0.0/16",
         node_prefix: int = 24,
+        authority: Callable[[], tuple[bytes, bytes]] | None = None,
     ) -> None:
+        self._authority = authority
         self._cluster_cidr = cluster_cidr
         self._node_prefix = node_prefix
         self._client = client
@@ -86,6 +94,8 @@ class Controllers:
             EndpointSliceMirroringController(tools),
             DisruptionController(tools),
             ResourceQuotaController(tools),
+            TokenSecretController(tools, self._root_ca),
+            CertificateController(tools, self._authority),
             VolumeBindingController(tools),
             VolumeProtectionController(tools),
             NodeLifecycleController(tools),
