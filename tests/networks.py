@@ -211,16 +211,24 @@ class Net:
         if node_port := more.pop("node_port", 0):
             entry["nodePort"] = node_port
             more["type"] = "NodePort"
-        body = {
+        body: Object = {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": name, "namespace": "default"},
-            "spec": {"clusterIP": cluster_ip, "clusterIPs": [cluster_ip], "ports": [entry], **more},
+            "spec": {"ports": [entry], **more},
         }
+        if cluster_ip:
+            body["spec"] |= {"clusterIP": cluster_ip, "clusterIPs": [cluster_ip]}
         return await self.client.create(SERVICES, body)
 
     async def endpoints(self, service: str, port: int, *addresses: str, protocol: str = "TCP") -> None:
         """The slice of a Service, made or replaced, and in the kernel."""
+        before = self.transactions
+        await self.endpoints_unseen(service, port, *addresses, protocol=protocol)
+        await eventually(lambda: self.transactions > before)
+
+    async def endpoints_unseen(self, service: str, port: int, *addresses: str, protocol: str = "TCP") -> None:
+        """The same for a Service that has no rules."""
         body: Object = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -233,14 +241,12 @@ class Net:
             "ports": [{"name": "", "port": port, "protocol": protocol}],
             "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
         }
-        before = self.transactions
         slices = (await self.client.list(ENDPOINT_SLICES, "default"))["items"]
         held = next((slice for slice in slices if meta.name(slice) == service), None)
         if held is None:
             await self.client.create(ENDPOINT_SLICES, body)
         else:
             await self.client.update(ENDPOINT_SLICES, {**held, "endpoints": body["endpoints"]})
-        await eventually(lambda: self.transactions > before)
 
     @property
     def transactions(self) -> int:

@@ -131,7 +131,7 @@ class Forwarder:
                         answer = await (_by_tcp(server, query) if tcp else _by_udp(server, query))
                     return answer, wire.read_reply(answer, query)
                 except (OSError, WireError, TimeoutError, asyncio.IncompleteReadError) as error:
-                    problem = f"{server[0]}: {error or 'no answer'}"
+                    problem = f"{server[0]}: {str(error) or 'no answer'}"
         finally:
             self._busy -= 1
         raise ForwardError(wire.SERVFAIL, problem)

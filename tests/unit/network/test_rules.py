@@ -1,0 +1,261 @@
+"""From Services and slices to elements, and from one state to the next."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinnace.api.types import Object
+from pinnace.network.conntrack import Gone
+from pinnace.network.proxy import proxy, rules, skeleton
+from pinnace.network.proxy.rules import Element, Endpoint
+from pinnace.network.proxy.skeleton import Layout
+from pinnace.network.proxy.table import Change, Table
+
+Maker = Callable[..., Object]
+A, B, C = "10.244.0.2", "10.244.0.3", "10.244.0.4"
+
+
+def shown(elements: dict[Element, str]) -> list[str]:
+    return sorted(f"{of} {key}" + (f" : {value}" if value else "") for (of, key), value in elements.items())
+
+
+def conditions(address: str, **states: bool) -> Object:
+    return {"addresses": [address], "conditions": states}
+
+
+def test_a_node_port_service(service: Maker, slice: Maker) -> None:
+    found = rules.elements(service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}]), [slice(B, A)])
+    assert shown(found) == [
+        "cluster_ips 10.96.0.20",
+        "endpoints 10.96.0.20 . tcp . 80 . 0 : 10.244.0.2 . 8080",
+        "endpoints 10.96.0.20 . tcp . 80 . 1 : 10.244.0.3 . 8080",
+        "hairpin 10.244.0.2 . 10.244.0.2",
+        "hairpin 10.244.0.3 . 10.244.0.3",
+        "nodeport_endpoints tcp . 30080 . 0 : 10.244.0.2 . 8080",
+        "nodeport_endpoints tcp . 30080 . 1 : 10.244.0.3 . 8080",
+        "nodeports tcp . 30080 : goto port_2",
+        "services 10.96.0.20 . tcp . 80 : goto vip_2",
+    ]
+
+
+def test_ports_go_to_the_slices_ports_of_their_name(service: Maker, slice: Maker) -> None:
+    ports = [
+        {"name": "http", "port": 80, "targetPort": "web"},
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+        {"name": "none", "port": 9},
+    ]
+    old = slice(A, ports=[{"name": "http", "port": 8080}])
+    new = slice(B, ports=[{"name": "http", "port": 9090}, {"name": "dns", "port": 5353, "protocol": "UDP"}])
+    found = shown(rules.elements(service(ports=ports), [old, new]))
+    assert [line for line in found if line.startswith("endpoints")] == [
+        "endpoints 10.96.0.20 . tcp . 80 . 0 : 10.244.0.2 . 8080",
+        "endpoints 10.96.0.20 . tcp . 80 . 1 : 10.244.0.3 . 9090",
+        "endpoints 10.96.0.20 . udp . 53 . 0 : 10.244.0.3 . 5353",
+    ]
+    assert not any("tcp . 9 " in line for line in found if line.startswith("services"))
+
+
+def test_without_endpoints_node_ports_and_outside_addresses_are_refused(service: Maker) -> None:
+    wanted = service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}], externalIPs=["198.51.100.7"])
+    assert shown(rules.elements(wanted, [])) == [
+        "cluster_ips 10.96.0.20",
+        "refused 198.51.100.7 . tcp . 80",
+        "refused_nodeports tcp . 30080",
+    ]
+
+
+def test_a_load_balancers_addresses(service: Maker, slice: Maker) -> None:
+    balanced = service(type="LoadBalancer")
+    balanced["status"] = {
+        "loadBalancer": {
+            "ingress": [
+                {"ip": "198.51.100.8", "ipMode": "VIP"},
+                {"ip": "198.51.100.9", "ipMode": "Proxy"},
+                {"hostname": "x"},
+            ]
+        }
+    }
+    found = shown(rules.elements(balanced, [slice(A)]))
+    assert "services 198.51.100.8 . tcp . 80 : goto outside_1" in found
+    assert not any("198.51.100.9" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"cluster_ip": "None"},
+        {"cluster_ip": None, "type": "ExternalName", "externalName": "example.org"},
+        {"cluster_ip": None},
+        {"cluster_ip": "fd00::1"},
+    ],
+)
+def test_services_without_an_ipv4_address_have_no_rules(service: Maker, slice: Maker, spec: Any) -> None:
+    found = rules.elements(service(**spec), [slice(A)])
+    assert {element.of for element in found} <= {"hairpin"}
+
+
+def test_another_proxys_service_is_left_alone(service: Maker, slice: Maker) -> None:
+    theirs = service()
+    theirs["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "theirs"}
+    assert rules.elements(theirs, [slice(A)]) == {}
+
+
+def test_which_endpoints_get_connections(slice: Maker) -> None:
+    def chosen(*entries: Object) -> list[str]:
+        return [e.address for e in rules.endpoints([slice(*entries)], "", "TCP")]
+
+    ready, unknown = conditions(A, ready=True), conditions(A)
+    starting = conditions(B, ready=False, serving=False, terminating=False)
+    draining = conditions(C, ready=False, serving=True, terminating=True)
+    ended = conditions(B, ready=False, serving=False, terminating=True)
+    assert chosen(ready, starting, draining) == [A]
+    assert chosen(unknown) == [A]
+    assert chosen(starting, draining, ended) == [C], "the last ones to serve, if nobody is ready"
+    assert chosen(starting, ended) == []
+
+
+def test_an_endpoint_in_two_slices_counts_once(slice: Maker) -> None:
+    assert rules.endpoints([slice(A), slice(A, B)], "", "TCP") == [Endpoint(A, 8080), Endpoint(B, 8080)]
+
+
+def test_slices_of_other_families_do_not_count(slice: Maker) -> None:
+    assert rules.endpoints([slice("fd00::5", addressType="IPv6"), slice("x.test", addressType="FQDN")], "", "TCP") == []
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1; flush ruleset", "1.2.3", "010.0.0.1", "::1", "", " 10.0.0.1", 7, None])
+def test_only_addresses_get_into_rules(service: Maker, slice: Maker, address: Any) -> None:
+    assert rules.endpoints([slice({"addresses": [address]})], "", "TCP") == []
+    assert rules.elements(service(externalIPs=[address]), [slice(A)]) == rules.elements(service(), [slice(A)])
+
+
+# -- the table
+
+SPECS = st.fixed_dictionaries(
+    {
+        "ip": st.integers(1, 4),
+        "node_port": st.sampled_from([0, 30080, 30081]),
+        "external": st.booleans(),
+        "endpoints": st.lists(st.integers(2, 8), unique=True, max_size=6),
+    }
+)
+STEPS = st.lists(st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), SPECS), min_size=1), max_size=6)
+
+
+def contribution(name: str, spec: dict[str, Any] | None) -> dict[Element, str]:
+    if spec is None:
+        return {}
+    ip = f"10.96.0.{spec['ip']}"
+    port = {"port": 80, "protocol": "TCP", **({"nodePort": spec["node_port"]} if spec["node_port"] else {})}
+    service = {
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"clusterIP": ip, "ports": [port], "externalIPs": ["198.51.100.7"] if spec["external"] else []},
+    }
+    held = {
+        "addressType": "IPv4",
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [f"10.244.0.{n}"]} for n in spec["endpoints"]],
+    }
+    return rules.elements(service, [held])
+
+
+def applied(state: dict[Element, str], change: Change) -> dict[Element, str]:
+    """As the kernel does it: it refuses to remove what is not there and to add what is."""
+    state = dict(state)
+    for element in change.remove:
+        del state[element]
+    for element, value in change.add.items():
+        assert element not in state
+        state[element] = value
+    return state
+
+
+@given(STEPS)
+@settings(max_examples=150, deadline=None)
+def test_changes_one_after_the_other_lead_to_the_whole(steps: list[dict[str, Any]]) -> None:
+    """Whatever the way, the kernel ends with what a fresh start would give it; also with changes put together."""
+    table, kernel, together = Table(), {}, Change()
+    latest: dict[str, Any] = {}
+    for step in steps:
+        latest.update(step)
+        change = table.apply({name: contribution(name, spec) for name, spec in step.items()})
+        kernel = applied(kernel, change)
+        together = together.then(change)
+    fresh = Table()
+    fresh.apply({name: contribution(name, spec) for name, spec in latest.items()})
+    assert kernel == table.elements() == fresh.elements() == applied({}, together)
+
+
+@given(STEPS)
+@settings(max_examples=100, deadline=None)
+def test_rules_mention_live_endpoints_only(steps: list[dict[str, Any]]) -> None:
+    table = Table()
+    latest: dict[str, Any] = {}
+    for step in steps:
+        latest.update(step)
+        table.apply({name: contribution(name, spec) for name, spec in step.items()})
+    live = {f"10.244.0.{n}" for spec in latest.values() if spec for n in spec["endpoints"]}
+    for (of, key), value in table.elements().items():
+        if of.endswith("endpoints"):
+            assert value.split(" . ")[0] in live
+        if of == "hairpin":
+            assert key.split(" . ")[0] in live
+        if value.startswith("goto"):
+            count = int(value.rpartition("_")[2])
+            slots = "endpoints" if of == "services" else "nodeport_endpoints"
+            assert all(Element(slots, f"{key} . {slot}") in table.elements() for slot in range(count))
+
+
+def test_the_same_input_in_another_order_gives_the_same(service: Maker, slice: Maker) -> None:
+    addresses = [f"10.244.0.{n}" for n in range(2, 12)]
+    first = rules.elements(service(), [slice(*addresses)])
+    random.Random(4).shuffle(addresses)
+    assert rules.elements(service(), [slice(*addresses[:5]), slice(*addresses[5:])]) == first
+
+
+def test_a_change_as_text() -> None:
+    change = Change(
+        remove={Element("endpoints", "10.96.0.20 . tcp . 80 . 1"): "10.244.0.3 . 8080"},
+        add={
+            Element("services", "10.96.0.20 . tcp . 80"): "goto vip_1",
+            Element("hairpin", "10.244.0.2 . 10.244.0.2"): "",
+        },
+    )
+    assert skeleton.commands(change) == (
+        "delete element ip pinnace endpoints { 10.96.0.20 . tcp . 80 . 1 }\n"
+        "add element ip pinnace services { 10.96.0.20 . tcp . 80 : goto vip_1 }\n"
+        "add element ip pinnace hairpin { 10.244.0.2 . 10.244.0.2 }\n"
+    )
+
+
+def test_the_whole_table_replaces_the_one_before() -> None:
+    layout = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", forward_others=False)
+    text = skeleton.full(layout, {}, 2)
+    assert text.startswith("table ip pinnace\ndelete table ip pinnace\ntable ip pinnace {")
+    assert text.count("{") == text.count("}")
+    assert "chain vip_2" in text and "chain vip_3" not in text
+    assert "ip saddr != 10.244.0.0/16 ip daddr != 10.244.0.0/16 drop" in text
+    others = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", forward_others=True)
+    assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, 2)
+
+
+def test_capacity_doubles_until_it_suffices() -> None:
+    change = Change(add={Element("services", "10.96.0.20 . tcp . 80"): "goto vip_33"})
+    assert skeleton.capacity_for(change, 16) == 64
+    assert skeleton.capacity_for(change, 64) == 64
+    assert skeleton.capacity_for(Change(), 16) == 16
+
+
+def test_the_ways_of_udp_packets() -> None:
+    elements = {
+        Element("endpoints", "10.96.0.10 . udp . 53 . 0"): "10.244.0.2 . 5353",
+        Element("endpoints", "10.96.0.10 . tcp . 53 . 0"): "10.244.0.2 . 5353",
+        Element("nodeport_endpoints", "udp . 30053 . 1"): "10.244.0.3 . 5353",
+        Element("services", "10.96.0.10 . udp . 53"): "goto vip_1",
+    }
+    assert proxy.ways(elements) == {Gone("10.96.0.10", 53, "10.244.0.2"), Gone("", 30053, "10.244.0.3")}
