@@ -74,6 +74,39 @@ def test_deep_nesting_is_stored_or_refused(bare_api: Api, bare_namespace: str, d
     assert bare_api("POST", path, body, query={"fieldValidation": "Strict"}).status in (400, 409)
 
 
+@pytest.mark.parametrize(
+    "options", [{"preconditions": 1}, {"gracePeriodSeconds": "x"}, {"preconditions": {"uid": 5}}, {"dryRun": "All"}]
+)
+def test_wrongly_typed_options_are_refused(bare_api: Api, bare_namespace: str, options: dict[str, Any]) -> None:
+    path = f"/api/v1/namespaces/{bare_namespace}/configmaps"
+    bare_api("POST", path, {"metadata": {"name": "a"}})
+    refused = bare_api("DELETE", f"{path}/a", options)
+    assert (refused.status, refused.json["reason"]) == (400, "BadRequest")
+    assert "json: cannot unmarshal" in refused.json["message"]
+    assert bare_api("GET", f"{path}/a").status == 200
+
+
+@pytest.mark.parametrize("metadata", [True, [[1]], "x", 5])
+def test_patches_with_metadata_of_a_wrong_type_are_refused(bare_api: Api, bare_namespace: str, metadata: Any) -> None:
+    path = f"/apis/apps/v1/namespaces/{bare_namespace}/deployments"
+    labels = {"app": "d"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    assert bare_api("POST", path, {"metadata": {"name": "d"}, "spec": spec}).status == 201
+    for at in ("d", "d/scale", "d/status"):
+        for kind in ("merge-patch", "strategic-merge-patch"):
+            headers = {"Content-Type": f"application/{kind}+json"}
+            assert bare_api("PATCH", f"{path}/{at}", {"metadata": metadata}, headers=headers).status == 400
+
+
+def test_a_negative_limit_is_none(bare_api: Api, bare_namespace: str) -> None:
+    path = f"/api/v1/namespaces/{bare_namespace}/configmaps"
+    for name in ("a", "b"):
+        bare_api("POST", path, {"metadata": {"name": name}})
+    listed = bare_api("GET", path, query={"limit": "-1"})
+    assert (listed.status, len(listed.json["items"])) == (200, 2)
+
+
 def test_versions_of_a_resource_are_the_same_objects(bare_api: Api, bare_namespace: str) -> None:
     at = f"/apis/autoscaling/{{}}/namespaces/{bare_namespace}/horizontalpodautoscalers"
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}

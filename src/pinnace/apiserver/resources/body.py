@@ -262,7 +262,10 @@ def options(request: Request, kind: str) -> Object:
         sent = data.get("kind")
         if sent not in (None, "", kind):
             raise bad_request(f"decoded object cannot be converted to {kind}")
-        return data
+        try:
+            return schema.decode(f"io.k8s.apimachinery.pkg.apis.meta.v1.{kind}", data)
+        except schema.DecodeError as error:
+            raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     query = request.query
     found: Object = {}
     if "gracePeriodSeconds" in query:

@@ -109,7 +109,7 @@ def _page(backend: Backend, request: Request, chosen: Selection) -> Page:
     query = request.query
     limit_text = query.get("limit", "")
     try:
-        limit = int(limit_text or 0)
+        limit = max(int(limit_text or 0), 0)  # a negative one is none, as upstream has it
     except ValueError:
         shown = errors.go_quote(limit_text)
         raise bad_request(f"strconv.ParseInt: parsing {shown}: invalid syntax") from None

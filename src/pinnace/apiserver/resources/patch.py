@@ -25,7 +25,7 @@ APPLY = "application/apply-patch+yaml"
 async def patch(backend: Backend, request: Request, row: Resource) -> Response:
     dry = dry_run(request, "PatchOptions")
     kind, data = parse(request, row)
-    insisted = isinstance(data, dict) and bool((data.get("metadata") or {}).get("resourceVersion"))
+    insisted = insists(data)
     name = request.info.name
     validation = body.field_validation(request)
 
@@ -37,6 +37,12 @@ async def patch(backend: Backend, request: Request, row: Resource) -> Response:
         return new
 
     return await update.change(backend, request, row, compute, insisted=insisted, dry=dry)
+
+
+def insists(data: Any) -> bool:
+    """Whether a patch names the resourceVersion that it is for."""
+    metadata = data.get("metadata") if isinstance(data, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("resourceVersion"))
 
 
 def decode(request: Request, new: Any, old: Object, row: Resource, validation: str) -> Object:

@@ -59,7 +59,7 @@ async def put(backend: Backend, request: Request, row: Resource) -> Response:
 async def patch_scale(backend: Backend, request: Request, row: Resource) -> Response:
     dry = dry_run(request, "PatchOptions")
     kind, data = patch.parse(request, row)
-    insisted = isinstance(data, dict) and bool((data.get("metadata") or {}).get("resourceVersion"))
+    insisted = patch.insists(data)
     definition = body.schema_name(SCALE)
 
     def patched(old: Object) -> Object:
