@@ -15,6 +15,8 @@ import pytest
 from tests.integration.apiserver import Api, closed, running
 
 from pinnace.api.resources import CONFIG_MAPS
+from pinnace.apiserver.resources import codec
+from pinnace.store.protocol import Put, Txn
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -285,3 +287,48 @@ async def test_stop_ends_watches_and_finishes_what_is_under_way(tmp_path: Path) 
         assert await answer.read() == b""
         connection.close()
         await closed(connection)
+
+
+async def fill(api: Api, count: int, size: int) -> None:
+    """Big ConfigMaps, straight into the store."""
+    for number in range(count):
+        name = f"big-{number:04d}"
+        obj = {
+            "kind": "ConfigMap",
+            "apiVersion": "v1",
+            "metadata": {"name": name, "namespace": "default"},
+            "data": {"a": "x" * size},
+        }
+        await api.store.commit(Txn((), (Put(f"/registry/configmaps/default/{name}", codec.encode(obj)),)))
+
+
+async def test_the_state_at_the_start_of_a_watch_waits_for_a_slow_reader(served: Api) -> None:
+    await fill(served, 600, 60_000)  # more than is ever held for one watch
+    connection = await served.connect()
+    answer = await connection.request("GET", f"{MAPS}?watch=true", [("Host", "a")])
+    names: list[str] = []
+    rest = b""
+    async for chunk in answer.chunks():
+        *lines, rest = (rest + chunk).split(b"\n")
+        names += [json.loads(line)["object"]["metadata"]["name"] for line in lines]
+        if len(names) < 5:
+            await asyncio.sleep(0.2)
+        if len(names) >= 600:
+            break
+    assert names == [f"big-{number:04d}" for number in range(600)]
+    connection.close()
+    await closed(connection)
+
+
+async def test_a_watcher_that_does_not_read_is_dropped(served: Api) -> None:
+    connection = await served.connect()
+    await connection.request("GET", f"{MAPS}?watch=true", [("Host", "a")])
+    await fill(served, 1000, 60_000)
+    for _ in range(100):
+        if served.server.backend.hub.watchers == 0:
+            break
+        await asyncio.sleep(0.02)
+    assert served.server.backend.hub.watchers == 0
+    connection.close()
+    await closed(connection)
+    await healthy(served)

@@ -134,6 +134,9 @@ class _Outlet:
             self.finish(errors.expired("the watch was not read and is too far behind"))
         self._wake()
 
+    async def drained(self) -> None:
+        return
+
     def finish(self, error: ApiError | None = None) -> None:
         self._ended = True
         self._error = error

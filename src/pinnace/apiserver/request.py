@@ -4,29 +4,28 @@ admission."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 
+_NO_EXTRA: Mapping[str, tuple[str, ...]] = {}
 
-@dataclass(frozen=True, slots=True)
-class User:
+
+class User(NamedTuple):
     """Who asks, as authentication found out (``user.Info``)."""
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extra: Mapping[str, tuple[str, ...]] = _NO_EXTRA
 
 
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What is asked, as authorization sees it. For a path that is no resource, only ``verb`` (lower-case method) and
     ``path`` are set. ``verb`` is get, list, watch, create, update, patch, delete, deletecollection or a special one
     (``impersonate``, ``bind``, ``escalate``)."""
@@ -134,25 +133,53 @@ class Request:
         self._query = dict(query)
 
 
-@dataclass(slots=True)
 class AdmissionAttributes:
     """One change on its way to the store. Mutating plugins may change ``object`` in place (None for DELETE)."""
 
-    operation: str  # CREATE, UPDATE, DELETE, CONNECT
-    resource: Resource
-    subresource: str
-    namespace: str
-    name: str  # "" for a create whose name is not known yet
-    object: Object | None
-    old_object: Object | None
-    user: User
-    dry_run: bool = False
-    options: Object = field(default_factory=dict)
-    #: Warnings for the client, in order; plugins append.
-    warnings: list[str] = field(default_factory=list)
-    #: What to call if the change is refused after all or is not committed: gives back what plugins reserved for it
-    #: (Service addresses, node ports). Whoever has called ``admit`` calls these then, each once.
-    undo: list[Callable[[], None]] = field(default_factory=list)
+    __slots__ = (
+        "dry_run",
+        "name",
+        "namespace",
+        "object",
+        "old_object",
+        "operation",
+        "options",
+        "resource",
+        "subresource",
+        "undo",
+        "user",
+        "warnings",
+    )
+
+    def __init__(
+        self,
+        operation: str,  # CREATE, UPDATE, DELETE, CONNECT
+        resource: Resource,
+        subresource: str,
+        namespace: str,
+        name: str,  # "" for a create whose name is not known yet
+        object: Object | None,
+        old_object: Object | None,
+        user: User,
+        dry_run: bool = False,
+        options: Object | None = None,
+        warnings: list[str] | None = None,
+    ) -> None:
+        self.operation = operation
+        self.resource = resource
+        self.subresource = subresource
+        self.namespace = namespace
+        self.name = name
+        self.object = object
+        self.old_object = old_object
+        self.user = user
+        self.dry_run = dry_run
+        self.options: Object = {} if options is None else options
+        #: Warnings for the client, in order; plugins append.
+        self.warnings: list[str] = [] if warnings is None else warnings
+        #: What to call if the change is refused after all or is not committed: gives back what plugins reserved for
+        #: it (Service addresses, node ports). Whoever has called ``admit`` calls these then, each once.
+        self.undo: list[Callable[[], None]] = []
 
 
 class Authenticator(Protocol):

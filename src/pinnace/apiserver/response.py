@@ -61,6 +61,9 @@ class Outlet(Protocol):
     def deliver(self, batch: Any) -> None:
         """Take what the watch's format renders; never blocks. Ends the watch itself if it cannot keep up."""
 
+    async def drained(self) -> None:
+        """Return once the outlet has room for more; at once if it is not the kind that has none."""
+
     def finish(self, error: ApiError | None = None) -> None:
         """The watch has ended, because of ``error`` or because its time is over."""
 

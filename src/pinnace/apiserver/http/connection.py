@@ -135,9 +135,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self.tick = self._server.tick
-        self._resume_drained()
         if self._watch is not None:
             self._watch.flush()
+        if not self._paused:
+            self._resume_drained()
 
     def _resume_drained(self) -> None:
         if self._drained is not None and not self._drained.done():
@@ -146,8 +147,9 @@ class Connection(asyncio.Protocol):
     async def drain(self) -> None:
         """Wait until the transport takes more. Raises ConnectionError if the client is gone."""
         while self._paused and not self._lost:
-            self._drained = asyncio.get_running_loop().create_future()
-            await self._drained
+            if self._drained is None or self._drained.done():
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
         if self._lost:
             raise ConnectionResetError("the client closed the connection")
 
@@ -457,6 +459,14 @@ class _WatchOutlet:
             log.warning("a watch is ended: its client does not read (%d bytes wait)", self._held_bytes)
             self.stop()
             self._transport.abort()
+
+    async def drained(self) -> None:
+        try:
+            while self._held or self._connection._paused:
+                self.flush()
+                await self._connection.drain()
+        except ConnectionError:
+            return
 
     def flush(self) -> None:
         while self._held and not self._connection._paused:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import AsyncIterator, Generator, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Generator, Hashable, Sequence
 from typing import Any
 
 from pinnace.api import errors
@@ -23,12 +22,34 @@ KEPT_SECONDS = 1.0
 
 
 class Admitted:
-    """Whether the change that was let in has been made."""
+    """A change that admission looks at on entry. Its body sets ``committed`` once the change has been made; if it does
+    not, what admission reserved is given back on leaving."""
 
-    __slots__ = ("committed",)
+    __slots__ = ("_admission", "_attributes", "_request", "committed")
 
-    def __init__(self) -> None:
+    def __init__(self, admission: Admission | None, attributes: AdmissionAttributes, request: Request) -> None:
+        self._admission = admission
+        self._attributes = attributes
+        self._request = request
         self.committed = False
+
+    async def __aenter__(self) -> Admitted:
+        if self._admission is not None:
+            try:
+                await self._admission.admit(self._attributes)
+            except BaseException:
+                self._give_back()
+                raise
+            self._request.warnings += self._attributes.warnings
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        if not self.committed:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        for undo in self._attributes.undo:
+            undo()
 
 
 class SharedLists:
@@ -70,8 +91,7 @@ class Backend:
         #: Whether another process may write too, so that reads must first catch up (``Store.sync``).
         self.remote = not isinstance(store, LocalStore)
 
-    @asynccontextmanager
-    async def admitted(
+    def admitted(
         self,
         request: Request,
         row: Resource,
@@ -83,24 +103,13 @@ class Backend:
         subresource: str = "",
         dry_run: bool = False,
         options: Object | None = None,
-    ) -> AsyncIterator[Admitted]:
-        """Run admission, then the body; if that does not set ``committed``, what admission reserved is given back."""
-        admitted = Admitted()
-        if self.admission is None:
-            yield admitted
-            return
+    ) -> Admitted:
+        """``async with`` it around the rest of the change."""
         namespace = name if row.plural == "namespaces" and not row.group else request.info.namespace
         attributes = AdmissionAttributes(
             operation, row, subresource, namespace, name, obj, old, request.user, dry_run, options or {}
         )
-        try:
-            await self.admission.admit(attributes)
-            request.warnings += attributes.warnings
-            yield admitted
-        finally:
-            if not admitted.committed:
-                for undo in attributes.undo:
-                    undo()
+        return Admitted(self.admission, attributes, request)
 
     def wanted(self, request: Request) -> Format:
         return negotiation.PLAIN if request.shared else negotiation.of(request)

@@ -6,6 +6,7 @@ joins the group of its selection and format. Objects that come to match or cease
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -214,6 +215,7 @@ class Watch:
         self._group: Group | None = None
         self._timers: list[Timer] = []
         self._stopped = False
+        self._catching_up: asyncio.Task[None] | None = None
 
     def start(self, outlet: Outlet) -> None:
         self._outlet = outlet
@@ -223,8 +225,6 @@ class Watch:
         if self._since is None:
             found = store.range(chosen.start, chosen.end)
             if len(found.items) > SLICE:
-                import asyncio
-
                 self._catching_up = asyncio.get_running_loop().create_task(self._catch_up(found.items, found.revision))
                 return
             if found.items:
@@ -243,6 +243,8 @@ class Watch:
                 return
             self._deliver_state(items[at : at + SLICE])
             await breathe()
+            if self._outlet is not None:
+                await self._outlet.drained()
         if not self._stopped:
             self._follow(revision, after_state=True)
 
@@ -309,10 +311,19 @@ class Watch:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        if self._catching_up is not None and self._catching_up is not _current_task():
+            self._catching_up.cancel()
         outlet, self._outlet = self._outlet, None
         if self._group is not None and outlet is not None:
             self._group.leave(outlet)
             self._group = None
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # called from outside a task's loop: while the server is torn down
+        return None
 
 
 def watch(backend: Backend, request: Request, row: Resource) -> Watch:
