@@ -6,8 +6,7 @@ Codes, reasons and messages follow k8s.io/apimachinery ``pkg/api/errors`` becaus
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pinnace.api.types import Object
 
@@ -56,8 +55,7 @@ class ApiError(Exception):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(NamedTuple):
     """One problem with one field (``field.Error``). ``type`` is its cause reason: FieldValueRequired, ..."""
 
     type: str

@@ -7,15 +7,13 @@ discovery, OpenAPI, decoding, defaulting, validation, patches and tables read ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pinnace.api.errors import FieldError
 from pinnace.api.types import GVK, GVR, Object
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A table column: header, OpenAPI type and format (``name`` marks the object's name), priority (0: always)."""
 
     name: str
@@ -25,8 +23,7 @@ class Column:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(NamedTuple):
     """``pods/log`` and the like: its verbs and the kind it speaks (``Scale``, ``Binding``, ... or the parent's own)."""
 
     name: str
@@ -34,8 +31,7 @@ class Subresource:
     verbs: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """One resource in one version. The hooks are pure; they change only the object they are handed first."""
 
     group: str
@@ -67,8 +63,8 @@ class Resource:
     #: ``(object, now)``: its table cells, in the order of ``columns`` (``api.table``).
     cells: Callable[[Object, float], list[Any]]
     #: Between the stored version and this one, in place; identity where the versions are the same.
-    from_storage: Callable[[Object], None] = field(default=lambda _: None)
-    to_storage: Callable[[Object], None] = field(default=lambda _: None)
+    from_storage: Callable[[Object], None] = lambda _: None
+    to_storage: Callable[[Object], None] = lambda _: None
 
     @property
     def gvr(self) -> GVR:

@@ -7,11 +7,10 @@ shared: do not change them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -39,8 +38,7 @@ OPAQUE = frozenset(
 _SCALAR_REFS = {QUANTITY: "string", TIME: "string", MICRO_TIME: "string", INT_OR_STRING: "any"}
 
 
-@dataclass(frozen=True, slots=True)
-class FieldInfo:
+class FieldInfo(NamedTuple):
     """One field of a definition.
 
     ``kind`` is string, integer, number, boolean, object (of definition ``ref``), map (values of ``ref``, or scalars if

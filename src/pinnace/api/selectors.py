@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pinnace.api import meta
 from pinnace.api.errors import go_quote
@@ -83,8 +82,7 @@ def label_value_errors(value: str) -> list[str]:
     return problems
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """One term: a key, an operator and its values (sorted)."""
 
     key: str

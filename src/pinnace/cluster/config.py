@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pinnace.cluster.errors import ClusterError, Exit
 
@@ -77,15 +77,14 @@ def parse_parts(text: str) -> tuple[str, ...]:
     return tuple(part for part in PARTS if part in chosen)
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterConfig:
+class ClusterConfig(NamedTuple):
     """One cluster. ``store`` is "" for SQLite in the data directory. ``simulated_nodes`` is None for: one if there is
     no real node, else none."""
 
-    data_dir: Path = field(default_factory=default_data_dir)
+    data_dir: Path
+    kubeconfig: Path
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
-    kubeconfig: Path = field(default_factory=default_kubeconfig)
     runtime: str = "auto"
     simulated_nodes: int | None = None
     store: str = ""

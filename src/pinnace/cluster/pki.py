@@ -14,9 +14,8 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -40,15 +39,14 @@ SERVICE_NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A certificate to have: its file name without suffix, its signer's, subject, names and uses."""
 
     name: str
     issuer: str
     common_name: str
     organizations: tuple[str, ...] = ()
-    sans: frozenset[str] = field(default=frozenset())
+    sans: frozenset[str] = frozenset()
     server: bool = False
     client: bool = False
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinnace.core.clock import Clock, Timer
 from pinnace.core.supervisor import Tasks
@@ -22,8 +22,7 @@ from pinnace.store.protocol import StoreError
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """Keep the history of the last ``max_age`` seconds, and of the last ``min_events`` events however old, but never
     more than ``max_events`` events or ``max_bytes`` bytes of superseded values."""
 

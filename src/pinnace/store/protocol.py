@@ -12,8 +12,7 @@ Revisions count transactions that wrote something, from 1, over the whole store.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class KeyValue:
@@ -49,39 +48,34 @@ class Event:
         self.frames: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write ``value`` under ``key``. The store passes it through its ``stamp`` with the revision it gets."""
 
     key: str
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove ``key``; no effect, and no revision, if it does not exist."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(NamedTuple):
     """Holds if ``key``'s mod_revision is ``mod_revision``; 0 means that the key does not exist."""
 
     key: str
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Txn:
+class Txn(NamedTuple):
     """All of ``writes`` in one revision, or none if any of ``compares`` fails."""
 
-    compares: Sequence[Compare] = field(default=())
-    writes: Sequence[Put | Delete] = field(default=())
+    compares: Sequence[Compare] = ()
+    writes: Sequence[Put | Delete] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """``succeeded`` is False if a compare failed (nothing was written). ``puts`` are the new versions, in order of
     the transaction's Puts. ``revision`` is the store's revision after the transaction."""
 
@@ -90,14 +84,16 @@ class Committed:
     puts: Sequence[KeyValue] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Range:
     """``items`` in key order; ``more`` if a limit cut them; ``count`` of all keys in it; the ``revision`` read."""
 
-    items: list[KeyValue]
-    revision: int
-    more: bool
-    count: int
+    __slots__ = ("count", "items", "more", "revision")
+
+    def __init__(self, items: list[KeyValue], revision: int, more: bool, count: int) -> None:
+        self.items = items
+        self.revision = revision
+        self.more = more
+        self.count = count
 
 
 class CompactedError(Exception):

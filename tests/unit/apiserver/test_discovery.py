@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -146,9 +145,9 @@ def test_a_resource_added_at_run_time_appears_after_the_built_in_ones() -> None:
     assert discovery.handle("/apis/example.com/v1") is None
     pods = registry.get("", "v1", "pods")
     assert pods is not None
-    custom = replace(pods, group="example.com", plural="crons", kind="Cron", definition="", subresources={})
+    custom = pods._replace(group="example.com", plural="crons", kind="Cron", definition="", subresources={})
     registry.add(custom)
-    registry.add(replace(custom, version="v1beta1"))
+    registry.add(custom._replace(version="v1beta1"))
     assert get(discovery, "/apis")["groups"][-1]["name"] == "example.com"
     assert get(discovery, "/apis/example.com")["preferredVersion"]["version"] == "v1"
     registry.remove(custom.gvr)

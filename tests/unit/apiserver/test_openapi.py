@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Coroutine, Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -186,7 +185,7 @@ async def test_a_kind_without_a_schema_is_described_as_open() -> None:
     before = body(await fetch(api, "/openapi/v3"))
     pods = registry.get("", "v1", "pods")
     assert pods is not None
-    registry.add(replace(pods, group="stable.example.com", plural="crons", kind="Cron", definition="", subresources={}))
+    registry.add(pods._replace(group="stable.example.com", plural="crons", kind="Cron", definition="", subresources={}))
     assert body(await fetch(api, "/openapi/v3")) != before
     document = orjson.loads(body(await fetch(api, "/openapi/v3/apis/stable.example.com/v1")))
     cron = document["components"]["schemas"]["com.example.stable.v1.Cron"]

@@ -7,8 +7,8 @@ it stays within bounds. A reader of its own, because the first request should no
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pinnace.apiserver.request import User
 
@@ -25,8 +25,7 @@ class MalformedError(ValueError):
     """Not a certificate as DER has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
+class ClientCertificate(NamedTuple):
     """``user`` is None if the subject has no common name. The bounds are in seconds since the epoch."""
 
     user: User | None

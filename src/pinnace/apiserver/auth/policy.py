@@ -7,7 +7,7 @@ once per role and version; bindings are indexed by subject.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -24,8 +24,7 @@ ROLES, BINDINGS = f"{PREFIX}roles/", f"{PREFIX}rolebindings/"
 SERVICE_ACCOUNT_USER = "system:serviceaccount:"
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """``namespace`` is "" for a ClusterRoleBinding. ``role`` is ``(namespace, name)``, the namespace "" for a
     ClusterRole. Subjects are ``u:<user>`` and ``g:<group>``."""
 
@@ -35,8 +34,7 @@ class Binding:
     subjects: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """Rules that a binding gives a user in ``namespace`` ("" is everywhere). ``rules`` is None if the role that the
     binding names does not exist."""
 

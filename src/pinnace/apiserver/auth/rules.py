@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Attributes
@@ -11,8 +11,7 @@ from pinnace.apiserver.request import Attributes
 ALL = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One PolicyRule."""
 
     verbs: frozenset[str]

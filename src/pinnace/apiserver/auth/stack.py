@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pinnace.apiserver.auth.aggregation import RoleAggregation
 from pinnace.apiserver.auth.authenticate import Authenticators
@@ -21,8 +21,7 @@ from pinnace.core.clock import Clock
 from pinnace.store.protocol import Store, Watch
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+class Auth(NamedTuple):
     """What the pipeline and the handlers ask. ``close`` ends its watches of the store."""
 
     authenticator: Authenticators

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pinnace.api import errors, meta
 from pinnace.api.types import Object
@@ -36,8 +35,7 @@ EXTENDED_SECONDS = 365 * 24 * 3600
 _BOUND = {"pod": "pods", "secret": "secrets", "node": "nodes"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """A good token: whose it is and for which of the audiences asked about."""
 
     user: User

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -51,8 +51,7 @@ def priority_classes() -> list[Object]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where the API server answers: ``service_ip`` inside the cluster, ``address`` and ``port`` behind it."""
 
     service_ip: str
