@@ -198,6 +198,37 @@ async def test_rules_that_someone_emptied_come_back_with_the_next_change(net: Ne
     assert (await net.node.ask("10.96.1.1", 80))[0] in "AB"
 
 
+async def test_pods_get_through_the_firewalls_of_docker_and_ufw(tmp_path: Path) -> None:
+    async with node_network(tmp_path) as net:
+        await net.network.stop()
+        chains = "".join(
+            "add table ip filter\n"
+            f"add chain ip filter {name} {{ type filter hook {name.lower()} priority 0; policy drop; }}\n"
+            for name in ("FORWARD", "INPUT")
+        )
+        subprocess.run(["nft", "-f", "-"], input=chains, text=True, check=True)
+        before = listed_filter()
+        net.network = net.make_network()
+        await net.network.start()
+        await net.servers.tcp(net.pods[0], A, 8080, "A")
+        await net.servers.tcp(net.node, HOST_ADDRESS, 9001, "H")
+        assert await net.pods[1].ask(A, 8080) == ("A", B)
+        assert await net.pods[1].ask(HOST_ADDRESS, 9001) == ("H", B)
+        die(net.network)
+        killed, net.network = net.network, net.make_network()
+        assert killed._dns is not None
+        await killed._dns.stop()
+        await net.network.start()
+        assert listed_filter().count('comment "pinnace"') == 3, "once, also after a crash"
+        await net.network.stop()
+        assert listed_filter() == before
+        await killed.stop()
+
+
+def listed_filter() -> str:
+    return subprocess.run(["nft", "list", "table", "ip", "filter"], check=True, text=True, capture_output=True).stdout
+
+
 async def test_the_cni_configuration_appears_with_the_nodes_range(net: Net) -> None:
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}, "spec": {"podCIDR": "10.244.3.0/24"}}
     await net.client.create(NODES, node)

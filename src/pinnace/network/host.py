@@ -71,7 +71,7 @@ class Host:
 def remove_leftovers() -> None:
     """Put back what a process that was killed left changed: the interface, settings, rules. Where a cluster is at work
     they are its own, and stay. Blocks for milliseconds. Raises HostError."""
-    from pinnace.network.proxy import nft, skeleton
+    from pinnace.network.proxy import nft, proxy, skeleton
 
     try:
         lock = _take_lock()
@@ -82,7 +82,7 @@ def remove_leftovers() -> None:
         if nft.is_installed():
             rules = nft.Nft()
             try:
-                rules.run(skeleton.removal())
+                proxy.remove(rules)
             finally:
                 rules.close()
     except OSError as error:

@@ -6,6 +6,7 @@ import ctypes
 import threading
 
 LIBRARY = "libnftables.so.1"
+_SHOW_HANDLES = 1 << 3
 
 
 def is_installed() -> bool:
@@ -36,6 +37,7 @@ class Nft:
         for name in ("nft_ctx_get_error_buffer", "nft_ctx_get_output_buffer"):
             getattr(self._library, name).restype = ctypes.c_char_p
             getattr(self._library, name).argtypes = [ctypes.c_void_p]
+        self._library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
         for name in ("nft_ctx_buffer_error", "nft_ctx_buffer_output", "nft_ctx_free"):
             getattr(self._library, name).argtypes = [ctypes.c_void_p]
         self._library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
@@ -43,6 +45,7 @@ class Nft:
         self._context: int | None = self._library.nft_ctx_new(0)
         if not self._context:
             raise NftError("libnftables could not be set up")
+        self._library.nft_ctx_output_set_flags(self._context, _SHOW_HANDLES)
         self._library.nft_ctx_buffer_error(self._context)
         self._library.nft_ctx_buffer_output(self._context)
 

@@ -23,7 +23,7 @@ from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.network import conntrack
-from pinnace.network.proxy import nft, rules, skeleton
+from pinnace.network.proxy import firewall, nft, rules, skeleton
 from pinnace.network.proxy.rules import Element
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.proxy.table import Change, Table
@@ -68,6 +68,7 @@ class Proxy:
         self._services, self._slices = services, slices
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._nft = await self._blocking(nft.Nft)
+        await self._blocking(partial(firewall.let_through, self._nft, self._layout))
         services.add_handler(self._service_changed)
         slices.add_handler(self._slice_changed)
         await services.synced.wait()
@@ -85,7 +86,7 @@ class Proxy:
             return
         try:
             if ruleset is not None:
-                await asyncio.get_running_loop().run_in_executor(thread, ruleset.run, skeleton.removal())
+                await asyncio.get_running_loop().run_in_executor(thread, remove, ruleset)
                 ruleset.close()
         finally:
             thread.shutdown(wait=False)
@@ -156,17 +157,24 @@ class Proxy:
         await self._blocking(lambda: ruleset.run(commands()))
 
     async def _check(self) -> None:
-        """Notice that someone else removed the table."""
+        """Notice that someone else removed the table, or set up a firewall."""
         while True:
             await self._clock.sleep(CHECK)
             if self._nft is None or not self._intact:
                 continue
             try:
+                await self._blocking(partial(firewall.let_through, self._nft, self._layout))
                 await self._blocking(partial(self._nft.run, f"list chain {skeleton.TABLE} dispatch"))
             except nft.NftError as error:
                 log.warning("the table '%s' is gone and is made again: %s", skeleton.TABLE, error)
                 self._intact = False
                 self._wakeup.set()
+
+
+def remove(ruleset: nft.Nft) -> None:
+    """Take everything out of the kernel. Blocks. Raises NftError."""
+    ruleset.run(skeleton.removal())
+    firewall.remove(ruleset)
 
 
 def ways(elements: Mapping[Element, str]) -> set[conntrack.Gone]:
