@@ -7,12 +7,13 @@ functions for one version. Both set ``apiVersion``. A round trip through the sto
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from pinnace.api.types import GVK, Object
 
+T = TypeVar("T")
 Conversion = Callable[[Object], None]
 
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
@@ -71,8 +72,8 @@ def _annotation(obj: Object, name: str, value: Any) -> None:
         annotations[_PREFIX + name] = orjson.dumps(value).decode()
 
 
-def _taken(obj: Object, name: str) -> Any:
-    """What ``_annotation`` kept, which is removed; None if there is nothing usable."""
+def _taken(obj: Object, name: str, kind: type[T]) -> T | None:
+    """What ``_annotation`` kept, which is removed; None if there is nothing of that kind."""
     metadata = obj.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     text = annotations.pop(_PREFIX + name, None)
@@ -81,9 +82,10 @@ def _taken(obj: Object, name: str) -> Any:
     if text is None:
         return None
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:  # written by someone else
         return None
+    return value if isinstance(value, kind) else None
 
 
 def _hpa_v1_from_v2(obj: Object) -> None:
@@ -117,13 +119,13 @@ def _cpu_utilization(metric: Object, where: str) -> int | None:
 def _hpa_v1_to_v2(obj: Object) -> None:
     spec: Object = obj.setdefault("spec", {})
     status: Object = obj.get("status", {})
-    metrics = _taken(obj, "metrics") or []
+    metrics: list[Any] = _taken(obj, "metrics", list) or []
     utilization = spec.pop("targetCPUUtilizationPercentage", None)
     if utilization is not None:
         target = {"type": "Utilization", "averageUtilization": utilization}
         metrics.insert(0, {"type": "Resource", "resource": {"name": "cpu", "target": target}})
-    behavior, conditions = _taken(obj, "behavior"), _taken(obj, "conditions")
-    current = _taken(obj, "current-metrics")
+    behavior, conditions = _taken(obj, "behavior", dict), _taken(obj, "conditions", list)
+    current = _taken(obj, "current-metrics", list)
     used = status.pop("currentCPUUtilizationPercentage", None)
     if not current and used is not None:
         current = [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": used}}}]
@@ -139,8 +141,8 @@ def _hpa_v1_to_v2(obj: Object) -> None:
         obj["status"] = status
 
 
-#: What a device request holds itself in v1beta1 and under ``exactly`` in later versions.
-_EXACT = ("deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "capacity")
+#: What a device request holds in every version; the rest is under ``exactly`` in versions after v1beta1.
+_REQUEST = frozenset({"name", "firstAvailable"})
 
 
 def _requests(obj: Object) -> list[Object]:
@@ -158,14 +160,16 @@ def _claim_from_v1(obj: Object) -> None:
 
 def _claim_to_v1(obj: Object) -> None:
     for request in _requests(obj):
-        exact = {name: request.pop(name) for name in _EXACT if name in request}
+        exact = {name: request.pop(name) for name in list(request) if name not in _REQUEST}
         if exact:
             request["exactly"] = exact
 
 
 def _slice_from_v1(obj: Object) -> None:
     for device in (obj.get("spec") or {}).get("devices") or []:
-        device["basic"] = {name: device.pop(name) for name in list(device) if name != "name"}
+        basic = {name: device.pop(name) for name in list(device) if name != "name"}
+        if basic:
+            device["basic"] = basic
 
 
 def _slice_to_v1(obj: Object) -> None:

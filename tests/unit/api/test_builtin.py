@@ -182,3 +182,11 @@ def test_what_autoscaling_v1_has_no_field_for_survives_in_annotations(registry: 
     }
     resource.to_storage(obj)
     assert obj == stored
+
+
+@pytest.mark.parametrize("text", ["", "no json", '"x"', "{}", "5"])
+def test_annotations_that_hold_no_metrics_are_no_metrics(registry: Registry, text: str) -> None:
+    resource = row(registry, "autoscaling", "v1", "horizontalpodautoscalers")
+    obj = {"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/metrics": text}}, "spec": {"maxReplicas": 1}}
+    resource.to_storage(obj)
+    assert obj["spec"] == {"maxReplicas": 1}
