@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +21,9 @@ class Machine(NamedTuple):
 
 
 def inspect() -> Machine:
+    import ctypes
+    import shutil
+
     missing: list[str] = []
     if os.geteuid() != 0:
         missing.append("root")
