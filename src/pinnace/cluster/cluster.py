@@ -174,9 +174,14 @@ class Cluster:
         await self._import("pinnace.controllers.manager")
         from pinnace.controllers.manager import Controllers
 
-        root_ca = self._plane.pki.certificate("ca").read_text()
+        pki = self._plane.pki
+        root_ca = pki.certificate("ca").read_text()
         client = self.client("system:kube-controller-manager", "system:masters")
-        return [Controllers(client, self.clock, root_ca=root_ca)]
+
+        def authority() -> tuple[bytes, bytes]:
+            return pki.certificate("ca").read_bytes(), pki.key("ca").read_bytes()
+
+        return [Controllers(client, self.clock, root_ca=root_ca, authority=authority)]
 
     async def _scheduler(self) -> list[Part]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy does no linear algebra here: no threads, no stacks
