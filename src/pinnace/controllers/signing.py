@@ -79,9 +79,10 @@ def sign(
         .not_valid_before(moment - _BACKDATE)
         .not_valid_after(until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(usages), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
+    if any(usage in _KEY_USAGES for usage in usages):  # one without any bit makes the certificate invalid
+        builder = builder.add_extension(_key_usage(usages), critical=True)
     extended = [_EXTENDED[usage] for usage in usages if usage in _EXTENDED]
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)

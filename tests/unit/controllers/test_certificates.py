@@ -91,6 +91,8 @@ async def test_an_approved_request_is_signed(signing: Cluster) -> None:
     usages = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert made.not_valid_after_utc.timestamp() == pytest.approx(signing.clock.now() + 86400, abs=5)
+    with pytest.raises(x509.ExtensionNotFound):  # none was asked for
+        made.extensions.get_extension_for_class(x509.KeyUsage)
     made.verify_directly_issued_by(x509.load_pem_x509_certificate(signing.authority))
 
 
