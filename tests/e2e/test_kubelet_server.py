@@ -11,6 +11,9 @@ import pytest
 import pytest_asyncio
 from tests.nodes import NODE_IP, Node, real_node
 
+from pinnace.api.resources import PODS
+from pinnace.kubelet import log_rotation
+from pinnace.kubelet.pods import manager
 from pinnace.kubelet.server.server import KubeletServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -143,3 +146,21 @@ async def test_facts_and_errors(served: Served) -> None:
     assert pod["containers"][0]["memory"]["workingSetBytes"] > 0
     assert (await served.ask("/nothing"))[0] == 404
     assert (await served.ask("/healthz", "no colon here"))[0] == 400
+
+
+async def test_full_logs_are_rotated(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "RELIST", 0.2)
+    monkeypatch.setattr(log_rotation.rotate, "__kwdefaults__", {"limit": 2000})
+    pod = await served.node.pod("fills", shell("n=0; while :; do n=$((n+1)); echo line-$n; sleep 0.01; done"))
+    await served.node.wait_ready("fills")
+    following = asyncio.create_task(served.ask("/containerLogs/default/fills/main?follow=true"))
+    directory = served.node.directory / "k/logs" / f"default_fills_{pod['metadata']['uid']}" / "main"
+    deadline = asyncio.get_running_loop().time() + 20
+    while len(list(directory.iterdir())) < 3:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.1)
+    await served.node.client.delete(PODS, "fills", "default")
+    _, body = await following
+    numbers = [int(line.removeprefix(b"line-")) for line in body.split()]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "no line is lost where the file changes"
+    assert len(numbers) > 100

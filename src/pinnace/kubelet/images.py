@@ -5,16 +5,22 @@ A pull that failed is not tried again before its back-off (10 s doubling to 300 
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
 from pinnace.api import meta
+from pinnace.api.resources import SECRETS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING, Recorder
 from pinnace.core.clock import Clock
+from pinnace.kubelet.credentials import CredentialsError, for_image
 from pinnace.kubelet.lifecycle.restarts import INITIAL, MAXIMUM
+from pinnace.kubelet.objects import ObjectCache
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.runtime.base import Config, Image, Runtime, RuntimeFailure
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(
     r"(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])"
@@ -60,7 +66,8 @@ class _Failure:
 class Puller:
     """Of one node."""
 
-    def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock, objects: ObjectCache | None = None) -> None:
+        self._objects = objects
         self._runtime = runtime
         self._recorder = recorder
         self._clock = clock
@@ -69,6 +76,8 @@ class Puller:
     def forget(self, uid: str) -> None:
         for key in [key for key in self._failures if key[0] == uid]:
             del self._failures[key]
+        if self._objects is not None:
+            self._objects.release(f"{uid}/pull")
 
     async def ensure(self, pod: Object, spec: Object, sandbox: Config, *, field_path: str) -> Image:
         """The image to create a container from, once it is there. Raises StartFailure."""
@@ -107,8 +116,8 @@ class Puller:
         self._recorder.event(pod, NORMAL, "Pulling", f'Pulling image "{image}"', field_path=path)
         began = self._clock.monotonic()
         try:
-            reference = await self._runtime.pull(full, None, sandbox)
-        except (RuntimeFailure, TimeoutError) as error:
+            reference = await self._pull_with(await self._credentials(pod, full), full, sandbox)
+        except (RuntimeFailure, CredentialsError, TimeoutError) as error:
             delay = INITIAL if last is None or now - last.until > MAXIMUM else min(last.delay * 2, MAXIMUM)
             message = _describe(full, error)
             self._failures[key] = _Failure(self._clock.now() + delay, delay, message, "ErrImagePull")
@@ -123,6 +132,35 @@ class Puller:
         text = f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {size} bytes.'
         self._recorder.event(pod, NORMAL, "Pulled", text, field_path=path)
         return found if found is not None else Image(reference)
+
+    async def _credentials(self, pod: Object, full: str) -> list[dict[str, str]]:
+        found, missing = [], []
+        for reference in pod["spec"].get("imagePullSecrets") or ():
+            name = reference.get("name")
+            if not name or self._objects is None:
+                continue
+            user = f"{meta.uid(pod)}/pull"
+            secret = await self._objects.get(SECRETS, meta.namespace(pod), name, user, lambda: None)
+            if secret is None:
+                missing.append(name)
+            else:
+                found.append(secret)
+        if missing:
+            text = (
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed."
+            )
+            self._recorder.event(pod, WARNING, "FailedToRetrieveImagePullSecret", text)
+        return for_image(found, full)
+
+    async def _pull_with(self, credentials: list[dict[str, str]], full: str, sandbox: Config) -> str:
+        """Pull with the first credentials that the registry takes, without any if there are none."""
+        for auth in credentials[:-1]:
+            try:
+                return await self._runtime.pull(full, auth, sandbox)
+            except RuntimeFailure as error:
+                log.info("cannot pull %s with one of the Pod's credentials: %s", full, error)
+        return await self._runtime.pull(full, credentials[-1] if credentials else None, sandbox)
 
 
 def _describe(full: str, error: Exception) -> str:

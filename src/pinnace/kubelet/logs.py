@@ -126,10 +126,10 @@ async def read(path: Path, options: LogOptions, clock: Clock, running: Callable[
     except OSError as error:
         raise LogError(f'failed to try resolving symlinks in path "{path}": {error}') from error
     left = options.limit_bytes
-    with file:
+    try:
         if options.tail_lines is not None:
             file.seek(tail_offset(file, options.tail_lines))
-        reader, continued = _Reader(file), False
+        reader, continued, rotated = _Reader(file), False, False
         while True:
             ended = not running()
             chunk = bytearray()
@@ -151,7 +151,24 @@ async def read(path: Path, options: LogOptions, clock: Clock, running: Callable[
                 yield bytes(chunk)
             if not options.follow or ended:
                 return
-            await clock.sleep(POLL)
+            if rotated:
+                fresh = path.open("rb")
+                file.close()
+                file, reader, rotated = fresh, _Reader(fresh), False
+                continue
+            rotated = _replaced(path, file)
+            if not rotated:  # else read once more: nothing is written to the old file from now on
+                await clock.sleep(POLL)
+    finally:
+        file.close()
+
+
+def _replaced(path: Path, file: BinaryIO) -> bool:
+    """Whether the log was rotated: another file has its name."""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:  # between the two steps of a rotation
+        return False
 
 
 def tail_of(path: Path, lines: int, limit: int) -> str:

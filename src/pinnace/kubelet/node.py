@@ -45,6 +45,7 @@ class NodeDescription:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     taints: list[Object] = field(default_factory=list)
+    images: list[Object] = field(default_factory=list)
 
 
 class NodeAgent:
@@ -119,6 +120,7 @@ class NodeAgent:
             "capacity": d.machine.capacity(),
             "conditions": self._conditions(),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": d.port}},
+            "images": d.images,
             "nodeInfo": d.machine.node_info(d.runtime, d.runtime_version),
         }
 

@@ -28,7 +28,7 @@ from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
-from pinnace.kubelet.runtime.base import Runtime, RuntimeFailure
+from pinnace.kubelet.runtime.base import Image, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.server import KubeletServer
 from pinnace.kubelet.volumes.manager import Volumes
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the runtime's condition: until it is ready, and then.
 EAGER, CALM = 0.1, 5.0
+#: Images that a node's status lists.
+IMAGES = 50
 
 
 class Container(Protocol):
@@ -116,9 +118,10 @@ class Kubelet:
             Probers(runtime, self._recorder, clock),
             node_name,
             (node_ip,),
-            Puller(runtime, self._recorder, clock),
+            Puller(runtime, self._recorder, clock, self._objects),
         )
         self.manager = PodManager(host, self._pods)
+        self._volumes.changed_object = self.manager.retry
         self._port = port
         self._server_host = server_host or node_ip
         self._server: KubeletServer | None = None
@@ -189,6 +192,7 @@ class Kubelet:
             try:
                 self._problem = await self.runtime.problem()
                 self._description.runtime_version = self.runtime.version
+                self._description.images = listed(await self.runtime.images())
                 await self.agent.report()
             except (ApiError, RuntimeFailure, OSError, TimeoutError) as error:
                 log.warning("cannot report the status of node %s: %s", self.node_name, error)
@@ -221,6 +225,12 @@ class Kubelet:
         await self.runtime.close()
         if self._containerd is not None:
             await self._containerd.stop()
+
+
+def listed(images: Sequence[Image]) -> list[Object]:
+    """The largest images, as a node's status lists them."""
+    largest = sorted(images, key=lambda image: -image.size)[:IMAGES]
+    return [{"names": [*image.digests[:5], *image.tags[:5]], "sizeBytes": image.size} for image in largest]
 
 
 def _node_reference(name: str) -> Object:

@@ -15,6 +15,7 @@ from pinnace.kubelet.lifecycle.situation import (
     EPHEMERAL,
     INIT,
     REGULAR,
+    SANDBOX,
     Action,
     CreateSandbox,
     KillContainer,
@@ -64,6 +65,12 @@ class _Builder:
     def _wake_in(self, seconds: float) -> None:
         self.wake = seconds if self.wake is None else min(self.wake, seconds)
 
+    def _is_held(self, name: str) -> bool:
+        left = self.s.hold.get(name, 0.0) - self.s.now
+        if left > 0:
+            self._wake_in(left)
+        return left > 0
+
     # -- ending
 
     def end(self, sandbox: Sandbox | None) -> None:
@@ -89,6 +96,8 @@ class _Builder:
 
     def start_over(self, sandbox: Sandbox | None) -> None:
         s = self.s
+        if self._is_held(SANDBOX):
+            return
         if sandbox is None:
             self.actions.append(CreateSandbox(0))
             return
@@ -194,9 +203,7 @@ class _Builder:
 
     def _start(self, spec: Object, kind: str) -> None:
         s, name = self.s, spec["name"]
-        held = s.hold.get(name, 0.0) - s.now
-        if held > 0:
-            self._wake_in(held)
+        if self._is_held(name):
             return
         before = s.state.newest(name)
         backoff = None

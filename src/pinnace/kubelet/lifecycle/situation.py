@@ -12,6 +12,8 @@ from pinnace.kubelet.runtime.base import PodState
 INIT = "init"
 REGULAR = "regular"
 EPHEMERAL = "ephemeral"
+#: Stands for the sandbox among containers' names.
+SANDBOX = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Situation:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     backoff: Mapping[str, BackoffEntry] = field(default_factory=dict)
     probes: Mapping[str, Probes] = field(default_factory=dict)
-    #: Until when a container that could not be started is left alone.
+    #: Until when a container that could not be started, or the sandbox (``SANDBOX``), is left alone.
     hold: Mapping[str, float] = field(default_factory=dict)
     host_ips: tuple[str, ...] = ()
     #: Set while the Pod is being ended (deleted, evicted, past its deadline).

@@ -45,6 +45,9 @@ class BarePreparation:
             "annotations": {HASH: spec_hash(spec), RESTART_COUNT: str(attempt)},
         }
 
+    def know_addresses(self, pod: Object, ips: tuple[str, ...]) -> None:
+        return None
+
     async def finished(self, container: Container) -> str:
         return ""
 

@@ -32,6 +32,9 @@ class Preparation(Protocol):
     ) -> Config:
         """The configuration to create a container with, its image being there. Raises StartFailure."""
 
+    def know_addresses(self, pod: Object, ips: tuple[str, ...]) -> None:
+        """The Pod's sandbox has these addresses."""
+
     async def finished(self, container: Container) -> str:
         """What an ended container left as its termination message."""
 

@@ -14,6 +14,7 @@ from pinnace.api.errors import ApiError
 from pinnace.api.types import Object
 from pinnace.client.informer import Informer
 from pinnace.core.supervisor import Tasks
+from pinnace.kubelet import log_rotation
 from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import PodState, Runtime, RuntimeFailure
@@ -88,6 +89,12 @@ class PodManager:
         for worker in self._workers.values():
             worker.wake()
 
+    def retry(self, uid: str) -> None:
+        """What kept a Pod from starting may have changed."""
+        worker = self._workers.get(uid)
+        if worker is not None and not any(box.ready for box in worker.state.sandboxes):
+            worker.retry()
+
     async def _housekeeping(self) -> None:
         await self._pods.synced.wait()
         seen: dict[str, PodState] = {}
@@ -106,6 +113,7 @@ class PodManager:
             if worker is not None:
                 if seen.get(uid) != state:
                     worker.wake()
+                await log_rotation.rotate(self._host.runtime, state, self._host.clock)
             else:
                 await self._take_apart(state)
         for uid, worker in self._workers.items():

@@ -23,6 +23,7 @@ from pinnace.kubelet.runtime.base import (
     CONTAINER_NAME,
     HASH,
     RESTART_COUNT,
+    RUNNING,
     TERMINATION_FILE,
     TERMINATION_PATH,
     TERMINATION_POLICY,
@@ -135,7 +136,7 @@ class MachinePreparation:
         box = state.sandbox()
         host_network = bool(pod["spec"].get("hostNetwork"))
         ips = tuple(self._settings.node_ips) if host_network or box is None else box.ips
-        self._volumes.know_addresses(meta.uid(pod), ips)
+        self.know_addresses(pod, ips)
         environment = await self._environment(pod, spec, ips)
         command, arguments = env.command_line(spec, environment)
         name = spec["name"]
@@ -165,9 +166,12 @@ class MachinePreparation:
             "tty": bool(spec.get("tty")),
             "linux": {
                 "resources": resources.container_resources(pod, spec, self._settings.memory),
-                "security_context": security.container_security(pod, spec, image),
+                "security_context": security.container_security(pod, spec, image, _target(spec, state)),
             },
         }
+
+    def know_addresses(self, pod: Object, ips: tuple[str, ...]) -> None:
+        self._volumes.know_addresses(meta.uid(pod), ips or tuple(self._settings.node_ips))
 
     async def _environment(self, pod: Object, spec: Object, ips: Sequence[str]) -> dict[str, str]:
         async def fetch(gvr: GVR, name: str) -> Object | None:
@@ -254,6 +258,17 @@ class MachinePreparation:
             return [entry.name for entry in self._settings.pods_dir.iterdir()]
         except FileNotFoundError:
             return []
+
+
+def _target(spec: Object, state: PodState) -> str:
+    """The container whose processes an ephemeral one shares. Raises StartFailure."""
+    name = spec.get("targetContainerName")
+    if not name:
+        return ""
+    container = state.newest(name)
+    if container is None or container.state != RUNNING:
+        raise env.config_error(f"unable to find target container {name}")
+    return container.id
 
 
 def _sub_path(volume: Path, sub: str) -> Path:

@@ -67,8 +67,9 @@ def sandbox_security(pod: Object) -> Config:
     return found
 
 
-def container_security(pod: Object, spec: Object, image: Image) -> Config:
-    """Raises StartFailure if the container must not run as root but would."""
+def container_security(pod: Object, spec: Object, image: Image, target: str = "") -> Config:
+    """``target`` is the container whose processes it shares. Raises StartFailure if the container must not run as root
+    but would."""
     outer = pod["spec"].get("securityContext") or {}
     own = spec.get("securityContext") or {}
 
@@ -81,8 +82,11 @@ def container_security(pod: Object, spec: Object, image: Image) -> Config:
     privileged = bool(own.get("privileged"))
     unmasked = privileged or own.get("procMount") == "Unmasked"
     capabilities = own.get("capabilities") or {}
+    namespaces = _namespaces(pod)
+    if target:
+        namespaces |= {"pid": "TARGET", "target_id": target}
     found: Config = {
-        "namespace_options": _namespaces(pod),
+        "namespace_options": namespaces,
         "privileged": privileged,
         "readonly_rootfs": bool(own.get("readOnlyRootFilesystem")),
         "no_new_privs": own.get("allowPrivilegeEscalation") is False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -22,6 +23,8 @@ from pinnace.kubelet.pods import hooks
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.runtime.base import EXITED, Config, PodState, RuntimeFailure
+
+log = logging.getLogger(__name__)
 
 _FIELDS = {REGULAR: "containers", INIT: "initContainers", EPHEMERAL: "ephemeralContainers"}
 
@@ -55,6 +58,18 @@ class Starter:
         if not self._mounted:
             await self._host.preparation.mount(pod)
             self._mounted = True
+
+    async def adopt(self, pod: Object, state: PodState) -> None:
+        """Take over a Pod that another kubelet started: keep its volumes current."""
+        box = state.sandbox()
+        if box is None or not box.ready:
+            return
+        try:
+            await self._ready(pod)
+        except StartFailure as failure:
+            log.warning("Pod %s goes on, but its volumes cannot be kept current: %s", meta.key(pod), failure)
+            return
+        self._host.preparation.know_addresses(pod, box.ips)
 
     async def _config(self, pod: Object, attempt: int) -> Config:
         if self._sandbox is None or self._sandbox[0] != attempt:

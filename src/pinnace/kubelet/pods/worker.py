@@ -16,10 +16,12 @@ from pinnace.api.errors import ApiError, is_reason
 from pinnace.api.resources import PODS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
+from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Timer, parse_timestamp
 from pinnace.core.supervisor import Tasks
 from pinnace.kubelet.lifecycle import plan as lifecycle
 from pinnace.kubelet.lifecycle.situation import (
+    SANDBOX,
     Action,
     BackoffEntry,
     CreateSandbox,
@@ -60,6 +62,10 @@ class PodWorker:
         self._wakeup = asyncio.Event()
         self._step: asyncio.Task[bool] | None = None  # what is being started; a deletion cancels it
         self._timer: Timer | None = None
+        self._due = 0.0
+        self._sandbox_backoff = Backoff(base=0.5, cap=122.0)
+        self._was_final = (pod.get("status") or {}).get("phase") in FINAL
+        self._adopted = False
         self._kills: dict[str, float] = {}  # container -> when its grace ends
         self._backoff: dict[str, BackoffEntry] = {}
         self._waiting: dict[str, Waiting] = {}
@@ -84,6 +90,11 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wakeup.set()
+
+    def retry(self) -> None:
+        """What kept the Pod from starting may have changed: try at once."""
+        self._hold.clear()
+        self.wake()
 
     def update(self, pod: Object) -> None:
         """The API server has a newer version of the Pod."""
@@ -119,16 +130,34 @@ class PodWorker:
             except (RuntimeFailure, ApiError, OSError, TimeoutError) as error:
                 log.warning("Pod %s: %s; trying again", meta.key(self.pod), error)
                 self._wake_in(RETRY)
+            except Exception:  # a Pod that cannot be handled must not stay unhandled
+                log.exception("Pod %s: trying again", meta.key(self.pod))
+                self._wake_in(RETRY)
 
     def _wake_in(self, seconds: float) -> None:
+        """Look again in ``seconds`` at the latest."""
+        due = self._host.clock.monotonic() + seconds
         if self._timer is not None:
+            if self._due <= due:
+                return
             self._timer.cancel()
-        self._timer = self._host.clock.call_later(seconds, self._wakeup.set)
+        self._due = due
+        self._timer = self._host.clock.call_later(seconds, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        self._wakeup.set()
 
     async def _sync(self) -> bool:
         """Steps until there is nothing to do now; True when the Pod is gone."""
         while True:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             state = self.state = await self._host.runtime.pod(meta.uid(self.pod))
+            if not self._adopted and not self.terminating:
+                self._adopted = True
+                await self._starter.adopt(self.pod, state)
             self._check_deadline()
             situation = await self._situation(state)
             plan = lifecycle.plan(situation)
@@ -162,7 +191,7 @@ class PodWorker:
         )
 
     def _publish(self, situation: Situation, plan: Plan, *, ended: bool) -> None:
-        if self._removed:
+        if self._removed or self._was_final:  # what was final before this worker is told already
             return
         overlay = {**self._waiting, **plan.waiting}
         for name, waiting in plan.waiting.items():
@@ -195,7 +224,7 @@ class PodWorker:
             return
         left = parse_timestamp(started) + limit - self._host.clock.now()
         if left > 0:
-            self._host.clock.call_later(left, self._wakeup.set)
+            self._wake_in(left)
             return
         self._host.recorder.event(self.pod, NORMAL, DEADLINE.reason, DEADLINE.message)
         self.fail(DEADLINE)
@@ -266,8 +295,9 @@ class PodWorker:
         except StartFailure as failure:
             if failure.event:
                 self._host.recorder.event(self.pod, WARNING, failure.event, failure.event_message)
-            self._wake_in(failure.hold)
-            return False
+            self._hold[SANDBOX] = self._host.clock.now() + self._sandbox_backoff.next(SANDBOX)
+            return True
+        self._sandbox_backoff.forget(SANDBOX)
         self._hold.clear()
         self._waiting.clear()
         return True

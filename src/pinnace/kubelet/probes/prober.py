@@ -91,7 +91,7 @@ class Probers:
     def _watch(
         self, pod: Object, spec: Object, container: Container, state: PodState, wake: Callable[[], None]
     ) -> _Watched:
-        entry = _Watched(container.id, Tasks(f"probes/{meta.key(pod)}", self._clock), Probes(container.id))
+        entry = _Watched(container.id, Tasks(f"probes/{meta.key(pod)}", self._clock), _known(pod, spec, container))
         if not self._runtime.real:
             entry.probes = Probes(container.id, True, True, True)
             wake()
@@ -161,6 +161,17 @@ class Probers:
             for entry in self._pods.pop(uid).values():
                 await entry.tasks.stop()
         await self._reaper.stop()
+
+
+def _known(pod: Object, spec: Object, container: Container) -> Probes:
+    """What the API server knows of a container that another kubelet probed: nothing flips when a kubelet restarts."""
+    status = pod.get("status") or {}
+    for field_name in ("containerStatuses", "initContainerStatuses"):
+        for entry in status.get(field_name) or ():
+            if entry["name"] == spec["name"] and str(entry.get("containerID", "")).endswith(f"/{container.id}"):
+                ready = True if entry.get("ready") and spec.get("readinessProbe") else None
+                return Probes(container.id, started=True if entry.get("started") else None, ready=ready)
+    return Probes(container.id)
 
 
 def _with(probes: Probes, title: str, passed: bool) -> Probes:

@@ -147,6 +147,9 @@ class Runtime(Protocol):
 
     async def remove_container(self, container_id: str) -> None: ...
 
+    async def reopen_log(self, container_id: str) -> None:
+        """Its log file was moved away: begin a new one."""
+
     async def image(self, name: str) -> Image | None: ...
 
     async def images(self) -> Sequence[Image]: ...

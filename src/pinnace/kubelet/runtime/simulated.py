@@ -269,6 +269,9 @@ class SimulatedRuntime:
         pod = self._pods[uid]
         pod.containers = [c for c in pod.containers if c.id != container_id]
 
+    async def reopen_log(self, container_id: str) -> None:
+        return None
+
     # -- images
 
     async def _known(self, name: str) -> Image:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class Volumes:
         self._clock = clock
         self._node_ips = node_ips
         self._allocatable = allocatable
+        #: Called with a Pod's UID when an object that its volumes are made of has changed.
+        self.changed_object: Callable[[str], None] = lambda uid: None
         self._mounted: dict[str, _Mounted] = {}
         self._stale: WorkQueue[str] = WorkQueue(clock, base_delay=1.0, max_delay=60.0)
 
@@ -124,7 +126,7 @@ class Volumes:
         uid = meta.uid(pod)
 
         async def fetch(gvr: GVR, name: str) -> Object | None:
-            return await self._objects.get(gvr, meta.namespace(pod), name, uid, lambda: self._stale.add(uid))
+            return await self._objects.get(gvr, meta.namespace(pod), name, uid, lambda: self._follow(uid))
 
         async def token(audience: str, seconds: int) -> str:
             return await self._tokens.get(pod, audience, seconds)
@@ -134,6 +136,10 @@ class Volumes:
         found = await payload.files(volume, context)
         stamp = timestamp(self._clock.now()).translate(str.maketrans("-T:", "___", "Z"))
         return atomic.write(path, found, stamp, int(group) if group is not None else None)
+
+    def _follow(self, uid: str) -> None:
+        self._stale.add(uid)
+        self.changed_object(uid)
 
     def know_addresses(self, uid: str, ips: Sequence[str]) -> None:
         """The Pod has its addresses: downward API files may name them."""

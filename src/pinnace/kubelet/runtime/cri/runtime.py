@@ -147,7 +147,9 @@ class CriRuntime:
             self._notify("")
             try:
                 async for identity, ended in events.happenings(self._channel):
-                    uid = self._owner.get(identity, "")
+                    uid = self._owner.get(identity)
+                    if uid is None:  # what is being made is not known yet, and its maker looks afterwards
+                        continue
                     self._notify(uid)
                     for delay in SETTLING if ended else ():
                         self._clock.call_later(delay, self._notify, uid)
@@ -292,6 +294,9 @@ class CriRuntime:
 
     async def remove_container(self, container_id: str) -> None:
         await self._unless_gone("RemoveContainer", {"container_id": container_id})
+
+    async def reopen_log(self, container_id: str) -> None:
+        await self._call("ReopenContainerLog", {"container_id": container_id})
 
     async def _unless_gone(self, method: str, fields: Config, *, limit: float = LIMIT) -> None:
         try:
