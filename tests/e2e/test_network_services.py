@@ -26,6 +26,7 @@ from tests.networks import (
 from pinnace.api.resources import NODES, SERVICES
 from pinnace.network import host
 from pinnace.network.host import Host, HostError
+from pinnace.network.proxy import proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 A, B = "10.244.0.2", "10.244.0.3"
@@ -196,6 +197,15 @@ async def test_rules_that_someone_emptied_come_back_with_the_next_change(net: Ne
     await net.endpoints("again", 8080, B)
     assert (await net.pods[0].ask("10.96.6.1", 80))[0] == "B"
     assert (await net.node.ask("10.96.1.1", 80))[0] in "AB"
+
+
+async def test_rules_that_someone_emptied_come_back_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "CHECK", 0.01)
+    async with node_network(tmp_path):
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        await eventually(table_there)
 
 
 async def test_pods_get_through_the_firewalls_of_docker_and_ufw(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ class Host:
     def __init__(self, *, address: str, service_cidr: str) -> None:
         self.address = address
         self.service_cidr = service_cidr
-        #: Whether the host forwarded packets before; if not, it goes on forwarding none but Pods'.
-        self.forwarded_before = False
+        #: Where packets come from that the host did not forward before and, Pods' apart, must not forward now: the
+        #: interface of the default route; "" if it forwarded them already.
+        self.closed_interface = ""
         self._lock: socket.socket | None = None
 
     async def prepare(self) -> None:
@@ -54,7 +55,8 @@ class Host:
         except BaseException:
             lock.close()
             raise
-        self.forwarded_before = before["ip_forward"] != "0"
+        if before["ip_forward"] == "0" and (outside := links.default_link()) is not None:
+            self.closed_interface = outside.name
         self._lock = lock
 
     async def restore(self) -> None:

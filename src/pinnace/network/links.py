@@ -104,8 +104,8 @@ def add_route(network: str, index: int) -> None:
         kernel.ask(_NEWROUTE, CREATE | REPLACE, body)
 
 
-def default_mtu() -> int | None:
-    """The MTU of the interface that the default route leaves by; None without a default route."""
+def default_link() -> Link | None:
+    """The interface that the default route leaves by."""
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         routes = kernel.ask(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
         for route in routes:
@@ -114,5 +114,5 @@ def default_mtu() -> int | None:
             if length == 0 and table == _TABLE_MAIN and kind == _UNICAST and _OIF in found:
                 index = struct.unpack("=I", found[_OIF])[0]
                 answers = kernel.ask(_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0))
-                return _link(answers[0]).mtu
+                return _link(answers[0])
     return None

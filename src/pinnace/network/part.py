@@ -68,7 +68,7 @@ class Network:
             cluster_cidr=self._cluster_cidr,
             service_cidr=self._host.service_cidr,
             host_address=self._host.address,
-            forward_others=self._host.forwarded_before,
+            closed_interface=self._host.closed_interface,
         )
         self._proxy = Proxy(self._informers, self._clock, layout)
         await self._start_dns()
@@ -106,7 +106,8 @@ class Network:
             return
         cidr = (new.get("spec") or {}).get("podCIDR")
         if cidr and (old is None or (old.get("spec") or {}).get("podCIDR") != cidr):
-            mtu = links.default_mtu() or cni.DEFAULT_MTU
+            outside = links.default_link()
+            mtu = outside.mtu if outside is not None else cni.DEFAULT_MTU
             cni.write(self._cni_conf, pod_cidr=cidr, mtu=mtu, ipam_dir=self._ipam_dir)
             log.info("Pods of this node get addresses out of %s", cidr)
 

@@ -234,14 +234,15 @@ def test_a_change_as_text() -> None:
 
 
 def test_the_whole_table_replaces_the_one_before() -> None:
-    layout = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", forward_others=False)
+    layout = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", closed_interface="eth0")
     text = skeleton.full(layout, {}, 2)
     assert text.startswith("table ip pinnace\ndelete table ip pinnace\ntable ip pinnace {")
     assert text.count("{") == text.count("}")
     assert "chain vip_2" in text and "chain vip_3" not in text
-    assert "ip saddr != 10.244.0.0/16 ip daddr != 10.244.0.0/16 drop" in text
-    others = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", forward_others=True)
-    assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, 2)
+    assert 'iifname "eth0" ct state new ct status & dnat == 0 ip daddr != 10.244.0.0/16 drop' in text
+    for name in ("", 'x" accept; #'):
+        others = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", closed_interface=name)
+        assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, 2)
 
 
 def test_capacity_doubles_until_it_suffices() -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ctypes
 import threading
 
+from pinnace.network.netlink import NETLINK_NETFILTER, Netlink, attributes
+
 LIBRARY = "libnftables.so.1"
 _SHOW_HANDLES = 1 << 3
+_GET_GENERATION, _GENERATION_ID = 10 << 8 | 16, 1
+_NETFILTER_HEADER = bytes(4)
 
 
 def is_installed() -> bool:
@@ -16,6 +20,13 @@ def is_installed() -> bool:
     except OSError:
         return False
     return True
+
+
+def generation() -> int:
+    """The number of the kernel's rules, which every change of them by anyone makes another. Raises OSError."""
+    with Netlink(NETLINK_NETFILTER) as kernel:
+        (answer,) = kernel.ask(_GET_GENERATION, 0, _NETFILTER_HEADER)
+    return int.from_bytes(attributes(answer[len(_NETFILTER_HEADER) :])[_GENERATION_ID], "big")
 
 
 class NftError(Exception):

@@ -135,8 +135,7 @@ class Proxy:
         self._intact = False
         self._gone = (self._gone | ways(change.remove)) - ways(change.add)
         if replace or capacity != self._capacity:
-            elements = self._table.elements()
-            await self._apply(lambda: skeleton.full(self._layout, elements, capacity))
+            await self._apply(lambda: skeleton.full(self._layout, self._table.elements(), capacity))
             self._capacity = capacity
         else:
             await self._apply(lambda: skeleton.commands(change))
@@ -158,10 +157,12 @@ class Proxy:
 
     async def _check(self) -> None:
         """Notice that someone else removed the table, or set up a firewall."""
+        seen = -1
         while True:
             await self._clock.sleep(CHECK)
-            if self._nft is None or not self._intact:
+            if self._nft is None or not self._intact or (now := nft.generation()) == seen:
                 continue
+            seen = now
             try:
                 await self._blocking(partial(firewall.let_through, self._nft, self._layout))
                 await self._blocking(partial(self._nft.run, f"list chain {skeleton.TABLE} dispatch"))

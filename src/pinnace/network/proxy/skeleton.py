@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,18 +12,19 @@ from pinnace.network.proxy.table import Change
 TABLE = "ip pinnace"
 #: Packets with this mark leave with the node's address; the bit that kube-proxy uses for it.
 MASQUERADE = 0x4000
+_INTERFACE = re.compile(r"[\w.@:-]+")
 #: Elements in one statement.
 _BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the fixed part is made of. ``forward_others``: whether the host forwards packets that are no Pod's."""
+    """What the fixed part is made of. What comes in by ``closed_interface`` ("": none) is forwarded to Pods only."""
 
     cluster_cidr: str
     service_cidr: str
     host_address: str
-    forward_others: bool = True
+    closed_interface: str = ""
 
 
 _MAPS = """
@@ -51,9 +53,9 @@ def _skeleton(layout: Layout, capacity: int) -> str:
     """
     pods, services, host = layout.cluster_cidr, layout.service_cidr, layout.host_address
     mark = f"meta mark set meta mark | {MASQUERADE:#x}"
-    others = ""
-    if not layout.forward_others:
-        others = f"  ct status & dnat == 0 ip saddr != {pods} ip daddr != {pods} drop\n"
+    closed = ""
+    if _INTERFACE.fullmatch(layout.closed_interface):
+        closed = f'  iifname "{layout.closed_interface}" ct state new ct status & dnat == 0 ip daddr != {pods} drop\n'
     chains = "".join(_choices(count) for count in range(1, capacity + 1))
     return f"""table {TABLE} {{{_MAPS}
  chain guard {{
@@ -93,7 +95,7 @@ masquerade fully-random
  chain forward {{
   type filter hook forward priority filter; policy accept;
   ct state new jump refuse
-{others} }}
+{closed} }}
  chain filter_output {{ type filter hook output priority filter; policy accept; ct state new jump refuse_local; }}
 {chains}}}
 """
