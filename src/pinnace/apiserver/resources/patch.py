@@ -31,9 +31,7 @@ async def patch(backend: Backend, request: Request, row: Resource) -> Response:
 
     def compute(old: Object) -> Object:
         new = decode(request, apply(kind, data, old, row.definition), old, row, validation)
-        update.check_name(new, name)
-        if new["metadata"].get("namespace", "") != meta.namespace(old):
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        update.check_name(new, name, meta.namespace(old))
         return new
 
     return await update.change(backend, request, row, compute, insisted=insisted, dry=dry)

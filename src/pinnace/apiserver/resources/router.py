@@ -64,7 +64,7 @@ class Router:
                 raise unsupported(row, info.verb)
             if info.namespace and not row.namespaced and (info.group, info.resource) != ("", "namespaces"):
                 raise errors.path_not_found()
-            if row.namespaced and not info.namespace and info.verb not in ("list", "watch", "deletecollection"):
+            if row.namespaced and not info.namespace and info.verb not in ("list", "watch"):
                 raise unsupported(row, info.verb)
             handler = VERBS[info.verb]
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pinnace.api import errors, meta, selectors
-from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import GVK, Object
 from pinnace.apiserver.request import Request
@@ -49,10 +48,7 @@ def get(backend: Backend, request: Request, row: Resource) -> Response:
 async def put(backend: Backend, request: Request, row: Resource) -> Response:
     dry = dry_run(request, "UpdateOptions")
     sent = body.decode(request, row, SCALE)
-    update.check_name(sent, request.info.name)
-    said = meta.namespace(sent)
-    if said and said != request.info.namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    update.check_name(sent, request.info.name, request.info.namespace)
     return await _change(backend, request, row, lambda _: sent, insisted=bool(meta.resource_version(sent)), dry=dry)
 
 
@@ -64,7 +60,7 @@ async def patch_scale(backend: Backend, request: Request, row: Resource) -> Resp
 
     def patched(old: Object) -> Object:
         new = body.checked(request, patch.apply(kind, data, of(old), definition), SCALE, definition)
-        update.check_name(new, request.info.name)
+        update.check_name(new, request.info.name, request.info.namespace)
         return new
 
     return await _change(backend, request, row, patched, insisted=insisted, dry=dry)

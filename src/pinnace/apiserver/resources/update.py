@@ -53,7 +53,7 @@ async def update(backend: Backend, request: Request, row: Resource) -> Response:
     info = request.info
     dry = dry_run(request, "UpdateOptions")
     sent = body.decode(request, row)
-    check_name(sent, info.name)
+    check_name(sent, info.name, info.namespace if row.namespaced else "")
     create.place(sent, row, info.namespace)
     if backend.store.get(row.key(info.namespace, info.name)) is None:
         if (row.group, row.plural) not in CREATED_ON_UPDATE or info.subresource:
@@ -70,13 +70,18 @@ async def update(backend: Backend, request: Request, row: Resource) -> Response:
     )
 
 
-def check_name(obj: Object, name: str) -> None:
+def check_name(obj: Object, name: str, namespace: str) -> None:
+    """Raises ApiError 400 if ``obj`` is not the one that the URL names. Its namespace may be left out."""
     metadata = obj["metadata"]
-    said = metadata.get("name") or ""
+    said, space = metadata.get("name") or "", metadata.get("namespace") or ""
     if not said:
-        raise bad_request("name must be provided")
+        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
     if said != name:
         raise bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
+    if namespace and space and space != namespace:
+        raise bad_request(
+            f"the namespace of the object ({space}) does not match the namespace on the request ({namespace})"
+        )
 
 
 async def change(
