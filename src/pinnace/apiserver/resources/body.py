@@ -64,6 +64,10 @@ def parse_json(body: bytes, kind: str) -> Any:
         raise unrecognized(body, kind, why) from None
 
 
+#: What Go reads first of every object, as its errors name it.
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+
+
 def go_json_error(body: bytes, error: orjson.JSONDecodeError) -> str:
     """What Go's encoding/json says of a malformed document."""
     text = body.decode("utf-8", "replace")
@@ -207,8 +211,9 @@ def checked(
     """``data`` as a new object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types."""
     if not isinstance(data, dict):
         raw = request.body if isinstance(request.body, bytes) else orjson.dumps(data)
-        what = "null" if data is None else type(data).__name__
-        raise unrecognized(raw, gvk.kind, f"couldn't get version/kind; json parse error: cannot unmarshal {what}")
+        what = "null" if data is None else go_type(data)
+        why = f"json: cannot unmarshal {what} into Go value of type {_TYPE_META}"
+        raise unrecognized(raw, gvk.kind, f"couldn't get version/kind; json parse error: {why}")
     kind, api_version = data.get("kind") or gvk.kind, data.get("apiVersion") or gvk.api_version
     if not isinstance(kind, str) or not isinstance(api_version, str):
         raise bad_request("couldn't get version/kind; json parse error: kind and apiVersion must be strings")
