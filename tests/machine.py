@@ -44,8 +44,8 @@ class Machine:
     def __init__(self) -> None:
         if os.geteuid() != 0:
             raise RuntimeError("end-to-end tests need root: network namespaces, containers, nftables")
-        self.name = f"pinnace-test-{os.getpid()}"
         self.directory = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))  # short: unix sockets live below it
+        self.name = f"pinnace-test-{self.directory.name}"
         self.data = self.directory / "d"
         self.kubeconfig = self.directory / "kubeconfig"
         self._registry: subprocess.Popen[str] | None = None
