@@ -8,7 +8,7 @@ from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import body, render
-from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid, unsupported
+from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid
 from pinnace.apiserver.response import Response
 from pinnace.core.clock import timestamp
 
@@ -17,8 +17,6 @@ GENERATE_TRIES = 8
 
 
 async def create(backend: Backend, request: Request, row: Resource) -> Response:
-    if request.info.name:
-        raise unsupported(row, "create")
     dry = dry_run(request, "CreateOptions")
     obj = body.decode(request, row)
     place(obj, row, request.info.namespace)

@@ -26,6 +26,8 @@ VERBS: dict[str, Handler] = {
     "delete": delete.delete,
     "deletecollection": delete_collection.delete_collection,
 }
+#: Verbs of one object, which the path names.
+NAMED = frozenset(("get", "update", "patch", "delete"))
 #: Handlers of subresources that keep the object's own form.
 OWN_FORM: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": patch.patch}
 
@@ -60,7 +62,11 @@ class Router:
         if special is not None and info.verb in special:
             return special[info.verb](backend, request, row)
         if not subresource:
-            if info.verb not in row.verbs:
+            if (
+                info.verb not in row.verbs
+                or (info.verb in NAMED and not info.name)
+                or (info.verb == "create" and info.name)
+            ):
                 raise unsupported(row, info.verb)
             if info.namespace and not row.namespaced and (info.group, info.resource) != ("", "namespaces"):
                 raise errors.path_not_found()
