@@ -181,7 +181,8 @@ class Cluster:
         def authority() -> tuple[bytes, bytes]:
             return pki.certificate("ca").read_bytes(), pki.key("ca").read_bytes()
 
-        return [Controllers(client, self.clock, root_ca=root_ca, authority=authority)]
+        cidr = self.config.pod_cidr
+        return [Controllers(client, self.clock, root_ca=root_ca, cluster_cidr=cidr, authority=authority)]
 
     async def _scheduler(self) -> list[Part]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy does no linear algebra here: no threads, no stacks
@@ -197,7 +198,7 @@ class Cluster:
         from pinnace.cluster.realnetwork import RealNetwork
 
         client = self.client("system:pinnace:network", "system:masters")
-        return [RealNetwork(client, self.clock, self.config.data_dir, self._plane)]
+        return [RealNetwork(client, self.clock, self.config, self._plane)]
 
     async def _node(self) -> list[Part]:
         parts: list[Part] = []

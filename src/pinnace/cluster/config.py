@@ -11,7 +11,9 @@ from pinnace.cluster.errors import ClusterError, Exit
 PARTS = ("apiserver", "controllers", "scheduler", "node", "network")
 RUNTIMES = ("auto", "containerd", "simulated")
 DEFAULT_PORT = 6443
+#: Where nodes get their /24 of Pod addresses from: 256 of them, or, for more simulated nodes than that, 32,768.
 POD_CIDR = "10.244.0.0/16"
+LARGE_POD_CIDR = "10.128.0.0/9"
 SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_SERVICE_IP = "10.96.0.1"
 CLUSTER_DNS = "10.96.0.10"
@@ -89,6 +91,11 @@ class ClusterConfig(NamedTuple):
     simulated_nodes: int | None = None
     store: str = ""
     parts: tuple[str, ...] = PARTS
+
+    @property
+    def pod_cidr(self) -> str:
+        """The network of all Pods."""
+        return POD_CIDR if (self.simulated_nodes or 0) < 256 else LARGE_POD_CIDR
 
     @property
     def store_url(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pinnace.client.client import Client
 from pinnace.cluster import config, machine, realnode
 from pinnace.cluster.controlplane import ControlPlane
@@ -19,7 +17,7 @@ class RealNetwork:
 
     name = "network"
 
-    def __init__(self, client: Client, clock: Clock, data_dir: Path, plane: ControlPlane) -> None:
+    def __init__(self, client: Client, clock: Clock, chosen: config.ClusterConfig, plane: ControlPlane) -> None:
         self._plane = plane
         self._host = Host(address=config.HOST_ADDRESS, service_cidr=config.SERVICE_CIDR)
         self._network = Network(
@@ -27,11 +25,11 @@ class RealNetwork:
             clock,
             host=self._host,
             node_name=machine.node_name(),
-            cluster_cidr=config.POD_CIDR,
+            cluster_cidr=chosen.pod_cidr,
             cluster_dns=config.CLUSTER_DNS,
             cluster_domain=config.CLUSTER_DOMAIN,
-            cni_conf=realnode.cni_directory(data_dir),
-            ipam_dir=data_dir / "node" / "ipam",
+            cni_conf=realnode.cni_directory(chosen.data_dir),
+            ipam_dir=chosen.data_dir / "node" / "ipam",
         )
 
     async def start(self) -> None:
