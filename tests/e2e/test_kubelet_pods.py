@@ -362,6 +362,50 @@ async def test_limits_reach_the_kernel(node: Node) -> None:
     assert 900 < int(score) < 1000
 
 
+async def test_hooks(node: Node) -> None:
+    hooks = {
+        "postStart": {"exec": {"command": ["sh", "-c", "echo started >/v/post"]}},
+        "preStop": {"exec": {"command": ["sh", "-c", "echo stopping >/h/pre"]}},
+    }
+    mounts = [{"name": "v", "mountPath": "/v"}, {"name": "h", "mountPath": "/h", "subPath": "deep/er"}]
+    path = node.directory / "hooks"
+    volumes = [
+        {"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}},
+        {"name": "h", "hostPath": {"path": str(path), "type": "DirectoryOrCreate"}},
+    ]
+    spec = {"containers": [{"name": "main", "command": SLEEP, "lifecycle": hooks, "volumeMounts": mounts}]}
+    await node.pod("hooks", {**spec, "volumes": volumes, "terminationGracePeriodSeconds": 3})
+    await node.wait_ready("hooks")
+    assert await node.exec("hooks", "cat", "/v/post") == "started\n"
+    assert "4096" in (await node.exec("hooks", "df", "-k", "/v")).splitlines()[1]
+    await node.client.delete(PODS, "hooks", "default")
+    await node.wait_gone("hooks")
+    assert (path / "deep/er/pre").read_text() == "stopping\n"
+
+
+async def test_a_failing_hook_restarts_the_container(node: Node) -> None:
+    hooks = {"postStart": {"exec": {"command": ["sh", "-c", "echo no; exit 3"]}}}
+    await node.pod("badhook", {"containers": [{"name": "main", "command": SLEEP, "lifecycle": hooks}]})
+    for _ in range(100):
+        if any(reason == "FailedPostStartHook" for reason, _ in await node.events("badhook")):
+            break
+        await asyncio.sleep(0.05)
+    texts = [text for reason, text in await node.events("badhook") if reason == "FailedPostStartHook"]
+    assert texts and "command exited with 3" in texts[0] and "no" in texts[0]
+
+
+async def test_a_startup_probe_holds_up_the_others(node: Node) -> None:
+    probes = {
+        "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 30},
+        "livenessProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 1},
+    }
+    await node.pod("slow", {"containers": [shell("sleep 2; touch /tmp/up; sleep 1000", **probes)]})
+    pod = await node.wait("slow", lambda p: p["status"].get("phase") == "Running")
+    assert pod["status"]["containerStatuses"][0]["started"] is False
+    pod = await node.wait_ready("slow")
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
 async def test_active_deadline(node: Node) -> None:
     await node.pod("short", {"containers": [{"name": "main", "command": SLEEP}], "activeDeadlineSeconds": 1})
     pod = await node.wait_phase("short", "Failed")

@@ -80,15 +80,25 @@ class SimulatedNodes:
         self._statuses = StatusWriter(client, clock, writers=32)
         self._tasks = Tasks(self.name, clock)
         self._images: dict[str, Image] = {}
-        self._nodes = {name: self._make(name, machine, address, start_latency, labels or {}) for name in names}
+        self._nodes = {
+            name: self._make(name, machine, address, start_latency, labels or {}, number)
+            for number, name in enumerate(names)
+        }
 
         self._address = address
         self._server: KubeletServer | None = None
         if tls is not None:
             self._server = KubeletServer(self.managers, clock, tls, Access(client, clock, ""))
 
-    def _make(self, name: str, machine: Machine, address: str, latency: float, labels: dict[str, str]) -> _Node:
-        runtime = SimulatedRuntime(self._clock, start_latency=latency, images=self._images)
+    def _make(
+        self, name: str, machine: Machine, address: str, latency: float, labels: dict[str, str], number: int
+    ) -> _Node:
+        runtime = SimulatedRuntime(
+            self._clock,
+            start_latency=latency,
+            images=self._images,
+            fallback_cidr=f"10.{128 + number // 256 % 116}.{number % 256}.0/24",
+        )
         description = NodeDescription(
             name,
             [address],

@@ -97,11 +97,49 @@ async def test_pod_becomes_ready() -> None:
         status = pod["status"]
         assert status["phase"] == "Running"
         assert meta.has_condition(pod, "Ready")
-        assert status["podIP"].startswith("10.244.0.")
+        assert status["podIP"].startswith("10.128.0."), "nobody gave the node a range"
         assert status["containerStatuses"][0]["state"]["running"]
         assert status["containerStatuses"][0]["started"] is True
         assert [c["type"] for c in status["conditions"]][:2] == ["PodReadyToStartContainers", "Initialized"]
         assert ("Started", "Container started") in await w.events()
+
+
+async def test_addresses_come_from_the_node_s_range() -> None:
+    async with world() as w:
+        await w.client.patch(NODES, "sim-0", {"spec": {"podCIDR": "10.244.7.0/24", "podCIDRs": ["10.244.7.0/24"]}})
+        await w.clock.advance(0)
+        for name in ("a", "b"):
+            await w.pod(name, {"containers": [BUSYBOX]})
+        await w.clock.advance(1)
+        assert {(await w.get(name))["status"]["podIP"] for name in ("a", "b")} == {"10.244.7.2", "10.244.7.3"}
+        await w.client.delete(PODS, "a", "default", grace_period_seconds=0)
+        await w.clock.advance(40)
+        await w.pod("c", {"containers": [BUSYBOX]})
+        await w.clock.advance(1)
+        assert (await w.get("c"))["status"]["podIP"] in ("10.244.7.2", "10.244.7.3", "10.244.7.4")
+
+
+async def test_a_deleted_node_registers_again() -> None:
+    async with world() as w:
+        await w.client.delete(NODES, "sim-0")
+        await w.clock.advance(301)
+        node = await w.client.get(NODES, "sim-0")
+        assert meta.has_condition(node, "Ready")
+
+
+async def test_heartbeats_leave_what_others_set() -> None:
+    async with world() as w:
+        change = {"metadata": {"labels": {"disk": "ssd"}}, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}
+        await w.client.patch(NODES, "sim-0", change)
+        before = meta.condition(await w.client.get(NODES, "sim-0"), "Ready")
+        await w.clock.advance(301)
+        node = await w.client.get(NODES, "sim-0")
+        after = meta.condition(node, "Ready")
+        assert before is not None and after is not None
+        assert after["lastHeartbeatTime"] > before["lastHeartbeatTime"]
+        assert after["lastTransitionTime"] == before["lastTransitionTime"]
+        assert meta.labels(node)["disk"] == "ssd"
+        assert node["spec"]["taints"] == [{"key": "a", "effect": "NoSchedule"}]
 
 
 async def test_deleted_pod_is_gone() -> None:

@@ -83,6 +83,34 @@ async def http_get(action: Object, spec: Object, pod_ip: str, limit: float, cloc
     return False, f"HTTP probe failed with statuscode: {status}"
 
 
+async def grpc_health(action: Object, pod_ip: str, limit: float) -> tuple[bool, str]:
+    """Passes if grpc.health.v1.Health/Check answers SERVING."""
+    import grpc.aio
+
+    service = str(action.get("service") or "").encode()
+    asked = b"\x0a" + bytes((len(service),)) + service if service else b""  # field 1; names have at most 127 bytes
+    address = f"[{pod_ip}]:{action['port']}" if ":" in pod_ip else f"{pod_ip}:{action['port']}"
+    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        call = channel.unary_unary(
+            "/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes
+        )
+        try:
+            answer = await call(asked, timeout=limit)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return False, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return (
+                    False,
+                    f'timeout: failed to connect service "{address}" within {limit:g}s: context deadline exceeded',
+                )
+            return False, f"error: health rpc probe failed: {error.details()}"
+    if answer[:2] == b"\x08\x01":
+        return True, "service healthy"
+    status = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}.get(answer[1] if len(answer) > 1 else 0, "UNKNOWN")
+    return False, f'service unhealthy (responded with "{status}")'
+
+
 def _text(error: BaseException) -> str:
     """The system's words for an error, as Go shows them."""
     import errno

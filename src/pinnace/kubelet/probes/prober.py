@@ -150,7 +150,9 @@ class Probers:
             return await checks.http_get(probe["httpGet"], spec, address, limit, self._clock)
         if "tcpSocket" in probe:
             return await checks.tcp_connect(probe["tcpSocket"], spec, address, limit, self._clock)
-        return False, "this kind of probe is not supported: use exec, httpGet or tcpSocket"
+        if "grpc" in probe:
+            return await checks.grpc_health(probe["grpc"], address, limit)
+        return False, "the probe names no check: exec, httpGet, tcpSocket or grpc"
 
     def forget(self, uid: str) -> None:
         for entry in self._pods.pop(uid, {}).values():

@@ -8,6 +8,7 @@ by itself), ``pinnace.dev/exit-code[.NAME]`` (with which code; alone: it ends at
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import itertools
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pinnace import __version__
+from pinnace.core import clock as clocks
 from pinnace.core.clock import Clock, Timer
 from pinnace.kubelet.runtime.base import (
     CONTAINER_NAME,
@@ -36,6 +38,8 @@ from pinnace.kubelet.runtime.base import (
 )
 
 PREFIX = "pinnace.dev/"
+#: Seconds that a first Pod waits for its node's range of addresses.
+RANGE_PATIENCE = 0.5
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ids = itertools.count(1)
@@ -68,7 +72,9 @@ class AddressPool:
         return str(ipaddress.ip_address(self._first + offset))
 
     def give_back(self, address: str) -> None:
-        self._free.append(int(ipaddress.ip_address(address)) - self._first)
+        """An address of another range, which the node had before, is none of this one's."""
+        if ipaddress.ip_address(address) in self._network:
+            self._free.append(int(ipaddress.ip_address(address)) - self._first)
 
 
 @dataclass(slots=True)
@@ -91,7 +97,7 @@ class SimulatedRuntime:
         self,
         clock: Clock,
         *,
-        pod_cidr: str = "10.244.0.0/24",
+        fallback_cidr: str = "10.244.0.0/24",
         start_latency: float = 0.0,
         images: dict[str, Image] | None = None,
     ) -> None:
@@ -100,13 +106,27 @@ class SimulatedRuntime:
         self._pods: dict[str, _Pod] = {}
         self._owner: dict[str, str] = {}  # sandbox or container -> Pod UID
         self._timers: dict[str, Timer] = {}
-        self._addresses = AddressPool(pod_cidr)
+        self._fallback = fallback_cidr
+        self._addresses: AddressPool | None = None
+        self._has_range = asyncio.Event()
         self._images = images if images is not None else {}
         self._notify: Callable[[str], None] = lambda uid: None
 
     def use_cidr(self, cidr: str) -> None:
         """Addresses of sandboxes made from now on come from ``cidr``."""
         self._addresses = AddressPool(cidr)
+        self._has_range.set()
+
+    async def _pool(self) -> AddressPool:
+        """The node's range; if nobody assigns one in ``RANGE_PATIENCE`` seconds, one that it makes up."""
+        if self._addresses is None:
+            try:
+                async with clocks.timeout(self._clock, RANGE_PATIENCE):
+                    await self._has_range.wait()
+            except TimeoutError:
+                self._addresses = self._addresses or AddressPool(self._fallback)
+        assert self._addresses is not None
+        return self._addresses
 
     async def connect(self) -> None:
         return None
@@ -153,7 +173,7 @@ class SimulatedRuntime:
         )
         identity = _identity(uid)
         host = config.get("linux", {}).get("security_context", {}).get("namespace_options", {}).get("network") == "NODE"
-        ips = () if host else (self._addresses.take(),)
+        ips = () if host else ((await self._pool()).take(),)
         pod.sandboxes.insert(0, Sandbox(identity, metadata.get("attempt", 0), True, self._clock.now(), ips))
         self._owner[identity] = uid
         return identity
@@ -169,7 +189,8 @@ class SimulatedRuntime:
         for position, box in enumerate(pod.sandboxes):
             if box.id == sandbox_id and box.ready:
                 for address in box.ips:
-                    self._addresses.give_back(address)
+                    if self._addresses is not None:
+                        self._addresses.give_back(address)
                 pod.sandboxes[position] = replace(box, ready=False)
         self._notify(uid)
 

@@ -231,7 +231,9 @@ class CriRuntime:
                     raise
                 return ()
             found = [status.network.ip, *(extra.ip for extra in status.network.additional_ips)]
-            known = self._ips[sandbox_id] = tuple(ip for ip in found if ip)
+            known = tuple(ip for ip in found if ip)
+            if known:
+                self._ips[sandbox_id] = known
         return known
 
     async def _container(self, identity: str, sandbox_id: str, state: str) -> Container | None:
