@@ -6,8 +6,8 @@ import logging
 
 from pinnace.api.types import Object
 from pinnace.apiserver.resources import codec
-from pinnace.apiserver.resources.backend import breathe
 from pinnace.core.clock import Clock, parse_timestamp
+from pinnace.core.cooperate import breathe
 from pinnace.store.protocol import Compare, Delete, Store, Txn, prefix_end
 
 log = logging.getLogger(__name__)

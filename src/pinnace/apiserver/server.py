@@ -151,7 +151,7 @@ def spare_collector() -> None:
     """What has been loaded so far lives as long as the process, and JSON data has no cycles: have Python's cycle
     collector look at the former never and at the latter seldom, or it would hold the event loop."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(10_000, 5, 1000)
 
 
 class Others:

@@ -22,6 +22,7 @@ from pinnace.apiserver import response
 from pinnace.apiserver.http import wire
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.response import Answer, Response, Stream, Takeover, WatchAnswer
+from pinnace.core.cooperate import breathe
 
 if TYPE_CHECKING:
     from pinnace.apiserver.http.server import HttpServer
@@ -36,6 +37,8 @@ BODY_BYTES = 3 * 1024 * 1024
 PIPELINED = 16
 #: Bodies are handed to the transport in pieces of this size.
 SLICE = 256 * 1024
+#: Bytes written without a look at other connections.
+AT_ONCE = 1024 * 1024
 #: A transport that holds more than this makes its writer wait.
 HIGH_WATER = 1024 * 1024
 #: Bytes that wait for a watcher that does not read.
@@ -357,17 +360,28 @@ class Connection(asyncio.Protocol):
         )
         if request.method == "HEAD":
             return
+        written = 0
         for part in parts:
             if len(part) <= SLICE:
                 self._transport.write(part)
+                written += len(part)
                 if self._paused:
                     await self.drain()
+                    written = 0
+                elif written >= AT_ONCE:
+                    await breathe()
+                    written = 0
                 continue
             view = memoryview(part)
             for at in range(0, len(part), SLICE):
                 self._transport.write(view[at : at + SLICE])
+                written += SLICE
                 if self._paused:
                     await self.drain()
+                    written = 0
+                elif written >= AT_ONCE:  # a client that reads fast must not hold the loop
+                    await breathe()
+                    written = 0
 
     async def _stream(self, request: Request, answer: Stream) -> None:
         self._server.count(request.info.verb, answer.status)
@@ -451,7 +465,12 @@ class _WatchOutlet:
         """``batch`` is the frames, bare and as an HTTP chunk."""
         data = batch[1] if self._chunked else batch[0]
         if not self._connection._paused:
-            self._transport.write(data)
+            if len(data) <= SLICE:
+                self._transport.write(data)
+            else:  # one large write costs far more than several
+                view = memoryview(data)
+                for at in range(0, len(data), SLICE):
+                    self._transport.write(view[at : at + SLICE])
             return
         self._held.append(data)
         self._held_bytes += len(data)

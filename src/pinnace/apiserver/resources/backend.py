@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from pinnace.api import errors
@@ -138,12 +137,6 @@ class Backend:
         """Delete the key if it is still at ``mod_revision``; the revision of the deletion, 0 if it was not."""
         result = await self.store.commit(Txn((Compare(key, mod_revision),), (Delete(key),)))
         return result.revision if result.succeeded else 0
-
-
-@types.coroutine
-def breathe() -> Generator[None, None, None]:
-    """Let the event loop run what else is ready, in the midst of long work."""
-    yield
 
 
 def system_metadata(new: Object, old: Object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import orjson
@@ -14,14 +14,15 @@ from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import codec, negotiation, render, selection
-from pinnace.apiserver.resources.backend import Backend, breathe
+from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.negotiation import PARTIAL, TABLE
 from pinnace.apiserver.resources.selection import Selection
 from pinnace.apiserver.response import Response
+from pinnace.core.cooperate import breathe
 from pinnace.store.protocol import CompactedError, FutureRevisionError, KeyValue
 
 #: Objects looked at between two breaths of the event loop.
-SLICE = 200
+SLICE = 100
 #: Lists up to this many objects are joined without a pause.
 AT_ONCE = 2000
 
@@ -190,10 +191,6 @@ async def _slices(row: Resource, metadata: Object, items: list[KeyValue]) -> Res
     return Response(200, parts)
 
 
-def _range(backend: Backend, start: str, end: str, revision: int, limit: int) -> Any:
-    return backend.store.range(start, end, revision=revision, limit=limit)
-
-
 def _take(backend: Backend, chosen: Selection, page: Page) -> tuple[list[KeyValue], Object]:
     """The page's objects where every object counts, and the list's metadata."""
     found = _read(backend, chosen, page, page.start, page.limit)
@@ -219,50 +216,57 @@ def _read(backend: Backend, chosen: Selection, page: Page, start: str, limit: in
 
 
 async def _selected(backend: Backend, request: Request, row: Resource, chosen: Selection, page: Page) -> Response:
-    objects, metadata = await collect(backend, row, chosen, page)
+    items, metadata = await collect(backend, row, chosen, page)
     if request.shared:
-        return Response(200, object={**render.list_head(row, metadata), "items": objects})
-    wanted = negotiation.of(request)
-    now = backend.clock.now()
-    if wanted.shape == TABLE:
-        made = render.table([], row, metadata, "None", now)
-        include = render.include_object(request)
-        for at in range(0, len(objects), SLICE):
-            part = render.table(objects[at : at + SLICE], row, metadata, include, now, columns=False)
-            made["rows"] += part["rows"]
-            await breathe()
-    elif wanted.shape == PARTIAL:
-        made = {
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata,
-            "items": [render.partial(obj) for obj in objects],
-        }
-    else:
-        made = {**render.list_head(row, metadata), "items": objects}
-    return render.data(request, 200, made, wanted)
-
-
-async def collect(backend: Backend, row: Resource, chosen: Selection, page: Page) -> tuple[list[Object], Object]:
-    """The page's objects, read-only, and the list's metadata."""
-    if chosen.everything:
-        items, metadata = _take(backend, chosen, page)
         objects = []
         for at in range(0, len(items), SLICE):
             objects += [codec.read(item, row) for item in items[at : at + SLICE]]
             if at:
                 await breathe()
-        return objects, metadata
+        return Response(200, object={**render.list_head(row, metadata), "items": objects})
+    wanted = negotiation.of(request)
+    if wanted.shape == negotiation.OBJECT and not wanted.yaml and (not wanted.pretty or len(items) > AT_ONCE):
+        return await _slices(row, metadata, items)
+    head, field, encode = _form(request, row, metadata, wanted, backend.clock.now())
+    if not wanted.yaml and len(items) <= SLICE:
+        return render.data(request, 200, {**head, field: encode(items)}, wanted)
+    parts: list[bytes] = []
+    for at in range(0, len(items), SLICE):
+        made = encode(items[at : at + SLICE])
+        parts.append(render.dump_list(made, first=at == 0, yaml=wanted.yaml))
+        await breathe()
+    before, after = render.dump_around(head, field, wanted, empty=not items)
+    return Response(200, [before, *parts, after], content_type=wanted.content_type, headers=render.warnings(request))
+
+
+def _form(
+    request: Request, row: Resource, metadata: Object, wanted: negotiation.Format, now: float
+) -> tuple[Object, str, Callable[[Sequence[KeyValue]], list[Object]]]:
+    """What is around the objects in the format asked for, the name of the list, and what makes its elements."""
+    if wanted.shape == TABLE:
+        include = render.include_object(request)
+        head = render.table([], row, metadata, include, now)
+        del head["rows"]
+        return head, "rows", lambda items: render.rows([codec.read(item, row) for item in items], row, include, now)
+    if wanted.shape == PARTIAL:
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+        return head, "items", lambda items: [render.partial(codec.read(item, row)) for item in items]
+    return render.list_head(row, metadata), "items", lambda items: [codec.read(item, row) for item in items]
+
+
+async def collect(backend: Backend, row: Resource, chosen: Selection, page: Page) -> tuple[list[KeyValue], Object]:
+    """The page's objects, and the list's metadata."""
+    if chosen.everything:
+        return _take(backend, chosen, page)
     found = _read(backend, chosen, page, page.start, 0)
     metadata = {"resourceVersion": str(found.revision)}
-    objects = []
+    items: list[KeyValue] = []
     for at, item in enumerate(found.items):
-        obj = codec.read(item, row)
-        if chosen.matches(obj):
-            objects.append(obj)
-            if page.limit and len(objects) == page.limit and at + 1 < len(found.items):
+        if chosen.matches(codec.read(item, row)):
+            items.append(item)
+            if page.limit and len(items) == page.limit and at + 1 < len(found.items):
                 metadata["continue"] = encode_token(found.revision, item.key.removeprefix(chosen.start) + "\0")
                 break
         if at % SLICE == SLICE - 1:
             await breathe()
-    return objects, metadata
+    return items, metadata

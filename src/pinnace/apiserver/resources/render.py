@@ -39,11 +39,7 @@ def data(request: Request, status: int, obj: Object, wanted: Format) -> Response
 
 def dump(obj: Object, wanted: Format) -> bytes:
     if wanted.yaml:
-        import yaml
-
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        text: str = yaml.dump(obj, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
-        return text.encode()
+        return _yaml(obj)
     if wanted.pretty:
         return orjson.dumps(obj, option=orjson.OPT_INDENT_2) + b"\n"
     return orjson.dumps(obj) + b"\n"
@@ -78,6 +74,44 @@ def include_object(request: Request) -> str:
     return request.query.get("includeObject", "Metadata") or "Metadata"
 
 
+def dump_list(elements: list[Object], *, first: bool, yaml: bool) -> bytes:
+    """Some elements of a list, to follow others unless they are the ``first``."""
+    if yaml:
+        return _yaml(elements)
+    return (b"" if first else b",") + orjson.dumps(elements)[1:-1]
+
+
+def dump_around(head: Object, field: str, wanted: Format, *, empty: bool) -> tuple[bytes, bytes]:
+    """What comes before and after the elements of list ``field`` of the object that else is ``head``."""
+    if not wanted.yaml:
+        return orjson.dumps(head)[:-1] + b',"%b":[' % field.encode(), b"]}\n"
+    before = {name: value for name, value in head.items() if name < field}
+    after = {name: value for name, value in head.items() if name > field}
+    listed = f"{field}: []\n" if empty else f"{field}:\n"
+    return _yaml(before) + listed.encode(), _yaml(after)
+
+
+def _yaml(data: Any) -> bytes:
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(data, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
+    return text.encode()
+
+
+def rows(objects: Sequence[Object], row: Resource, include: str, now: float) -> list[Object]:
+    """The rows of a Table."""
+    made: list[Object] = []
+    for obj in objects:
+        line: Object = {"cells": row.cells(obj, now)}
+        if include == "Metadata":
+            line["object"] = partial(obj)
+        elif include == "Object":
+            line["object"] = obj
+        made.append(line)
+    return made
+
+
 def table(
     objects: Sequence[Object],
     row: Resource,
@@ -88,14 +122,6 @@ def table(
     columns: bool = True,
 ) -> Object:
     """A meta.k8s.io/v1 Table of ``objects``."""
-    rows: list[Object] = []
-    for obj in objects:
-        line: Object = {"cells": row.cells(obj, now)}
-        if include == "Metadata":
-            line["object"] = partial(obj)
-        elif include == "Object":
-            line["object"] = obj
-        rows.append(line)
     made: Object = {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -112,7 +138,7 @@ def table(
         ]
         if columns
         else [],
-        "rows": rows,
+        "rows": rows(objects, row, include, now),
     }
     return made
 

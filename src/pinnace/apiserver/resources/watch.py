@@ -20,7 +20,7 @@ from pinnace.api.types import Object
 from pinnace.apiserver.http import wire
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import codec, negotiation, render, selection
-from pinnace.apiserver.resources.backend import Backend, breathe
+from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.list import check_not_newer, parse_version
 from pinnace.apiserver.resources.negotiation import PARTIAL, TABLE, Format
 from pinnace.apiserver.resources.selection import Selection
@@ -28,12 +28,13 @@ from pinnace.apiserver.resources.watchhub import Group
 from pinnace.apiserver.response import Outlet
 from pinnace.client.transport import WatchEvent
 from pinnace.core.clock import Timer
+from pinnace.core.cooperate import breathe
 from pinnace.store.protocol import CompactedError, Event, KeyValue
 
 BOOKMARK_SECONDS = 60.0
 #: A watch without timeoutSeconds ends after this many seconds (upstream: 30 to 60 minutes at random).
 DEFAULT_TIMEOUT = 2400.0
-SLICE = 200
+SLICE = 50
 EXPIRED = "The resourceVersion for the provided watch is too old."
 
 _PREFIX = {
