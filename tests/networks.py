@@ -20,7 +20,7 @@ from typing import Any
 
 from pinnace.api import builtin, meta
 from pinnace.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
-from pinnace.api.types import Object
+from pinnace.api.types import GVR, Object
 from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
 from pinnace.client.client import Client
 from pinnace.core.clock import RealClock
@@ -205,6 +205,9 @@ class Net:
     def pod_ip(number: int) -> str:
         return f"10.244.0.{number + 2}"
 
+    def neighbour_or_node(self, node_port: int) -> Space:
+        return self.neighbour if node_port else self.node
+
     async def service(self, name: str, cluster_ip: str, port: int, **more: Any) -> Object:
         """``more`` goes into the spec; ``node_port`` and ``protocol`` into its one port."""
         entry: Object = {"port": port, "protocol": more.pop("protocol", "TCP"), "targetPort": port}
@@ -221,14 +224,15 @@ class Net:
             body["spec"] |= {"clusterIP": cluster_ip, "clusterIPs": [cluster_ip]}
         return await self.client.create(SERVICES, body)
 
-    async def endpoints(self, service: str, port: int, *addresses: str, protocol: str = "TCP") -> None:
+    async def endpoints(self, service: str, port: int, *addresses: str, protocol: str = "TCP", **more: Any) -> None:
         """The slice of a Service, made or replaced, and in the kernel."""
-        before = self.transactions
-        await self.endpoints_unseen(service, port, *addresses, protocol=protocol)
-        await eventually(lambda: self.transactions > before)
+        written = await self.endpoints_unseen(service, port, *addresses, protocol=protocol, **more)
+        await self.settled(ENDPOINT_SLICES, service, meta.resource_version(written))
 
-    async def endpoints_unseen(self, service: str, port: int, *addresses: str, protocol: str = "TCP") -> None:
-        """The same for a Service that has no rules."""
+    async def endpoints_unseen(
+        self, service: str, port: int, *addresses: str, protocol: str = "TCP", **more: Any
+    ) -> Object:
+        """The same for a Service that has no rules. ``more`` goes into each endpoint."""
         body: Object = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -239,19 +243,27 @@ class Net:
             },
             "addressType": "IPv4",
             "ports": [{"name": "", "port": port, "protocol": protocol}],
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}, **more} for address in addresses],
         }
         slices = (await self.client.list(ENDPOINT_SLICES, "default"))["items"]
         held = next((slice for slice in slices if meta.name(slice) == service), None)
         if held is None:
-            await self.client.create(ENDPOINT_SLICES, body)
-        else:
-            await self.client.update(ENDPOINT_SLICES, {**held, "endpoints": body["endpoints"]})
+            return await self.client.create(ENDPOINT_SLICES, body)
+        return await self.client.update(ENDPOINT_SLICES, {**held, "endpoints": body["endpoints"]})
 
-    @property
-    def transactions(self) -> int:
+    async def settled(self, gvr: GVR, name: str, version: str | None) -> None:
+        """Return once the kernel has that version of an object (None: knows that it is gone)."""
+        informer = self.network._informers.of(gvr)
+
+        def seen() -> bool:
+            held = informer.get(name, "default")
+            return (meta.resource_version(held) if held is not None else None) == version
+
+        await eventually(seen)
         proxy = self.network._proxy
-        return proxy.transactions if proxy is not None else 0
+        assert proxy is not None
+        async with asyncio.timeout(PATIENCE):
+            await proxy.current.wait()
 
     def close(self) -> None:
         self.servers.close()

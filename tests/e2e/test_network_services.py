@@ -111,9 +111,8 @@ async def test_a_deleted_service_is_gone(net: Net) -> None:
     await net.service("brief", "10.96.3.3", 80)
     await net.endpoints("brief", 8080, B)
     assert (await net.pods[0].ask("10.96.3.3", 80))[0] == "B"
-    before = net.transactions
     await net.client.delete(SERVICES, "brief", "default")
-    await eventually(lambda: net.transactions > before)
+    await net.settled(SERVICES, "brief", None)
     with pytest.raises(TimeoutError):
         await net.pods[0].ask("10.96.3.3", 80, timeout=MOMENT)
 
@@ -123,6 +122,52 @@ async def test_more_endpoints_than_ever_before(net: Net) -> None:
     await net.endpoints("many", 8080, A, *(f"10.244.1.{n}" for n in range(1, 40)))
     await net.endpoints("many", 8080, B)
     assert (await net.node.ask("10.96.3.4", 80))[0] == "B"
+
+
+@pytest.mark.parametrize("node_port", [0, 30090])
+async def test_a_client_stays_with_its_endpoint_until_that_goes(net: Net, node_port: int) -> None:
+    name, vip = f"sticky{node_port}", f"10.96.7.{1 + bool(node_port)}"
+    address, port = (NODE_IP, node_port) if node_port else (vip, 80)
+    config = {"clientIP": {"timeoutSeconds": 60}}
+    await net.service(name, vip, 80, node_port=node_port, sessionAffinity="ClientIP", sessionAffinityConfig=config)
+    await net.endpoints(name, 8080, A, B)
+
+    async def answers(count: int) -> set[str]:
+        return {(await net.neighbour_or_node(node_port).ask(address, port))[0] for _ in range(count)}
+
+    first = await answers(20)
+    assert len(first) == 1
+    stays, other = (A, B) if first == {"A"} else (B, A)
+    await net.endpoints(name, 8080, "10.244.9.9", stays)
+    assert await answers(10) == first, "whoever else comes"
+    await net.endpoints(name, 8080, other)
+    assert await answers(10) == {"A", "B"} - first
+    await net.endpoints(name, 8080, A, B)
+    assert await answers(10) == {"A", "B"} - first, "the new one is remembered"
+
+
+async def test_other_clients_may_have_other_endpoints(net: Net) -> None:
+    await net.service("sticky-many", "10.96.7.9", 80, sessionAffinity="ClientIP")
+    await net.endpoints("sticky-many", 8080, A, B)
+    seen = set()
+    for last in range(20, 50):
+        ip(f"addr add 10.244.0.{last}/32 dev lo\n")
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.bind((f"10.244.0.{last}", 0))
+        seen.add((await ask_on(client, "10.96.7.9", 80))[0])
+    assert seen == {"A", "B"}
+
+
+async def test_external_traffic_that_stays_on_the_node_keeps_its_source(net: Net) -> None:
+    await net.service("near", "10.96.7.3", 80, node_port=30091, externalTrafficPolicy="Local")
+    await net.endpoints("near", 8080, A, nodeName="node")
+    assert await net.neighbour.ask(NODE_IP, 30091) == ("A", NEIGHBOUR_IP)
+    assert (await net.node.ask("127.0.0.1", 30091))[0] == "A"
+    assert (await net.pods[0].ask(NODE_IP, 30091))[0] == "A"
+    await net.endpoints("near", 8080, A, nodeName="other")
+    with pytest.raises(ConnectionRefusedError):
+        await net.neighbour.ask(NODE_IP, 30091)
+    assert (await net.pods[1].ask("10.96.7.3", 80))[0] == "A"
 
 
 async def test_udp_clients_follow_when_an_endpoint_goes(net: Net) -> None:

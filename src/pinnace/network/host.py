@@ -104,7 +104,7 @@ def _take_lock() -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise HostTaken(
                 "another Pinnace cluster runs the network of this machine (one per network namespace); "
-                "stop it with 'pinnace down' or leave out the network part with --parts"
+                "stop it with 'pinnace down', or start this one with --runtime simulated"
             ) from error
         raise
     return lock

@@ -70,7 +70,7 @@ class Network:
             host_address=self._host.address,
             closed_interface=self._host.closed_interface,
         )
-        self._proxy = Proxy(self._informers, self._clock, layout)
+        self._proxy = Proxy(self._informers, self._clock, layout, self._node_name)
         await self._start_dns()
         await self._proxy.start()
         nodes = self._informers.of(NODES, field_selector=f"metadata.name={self._node_name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pinnace.api.types import Object
 from pinnace.network.conntrack import Gone
 from pinnace.network.proxy import proxy, rules, skeleton
+from pinnace.network.proxy.chains import Chains
 from pinnace.network.proxy.rules import Element, Endpoint
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.proxy.table import Change, Table
@@ -21,8 +22,12 @@ Maker = Callable[..., Object]
 A, B, C = "10.244.0.2", "10.244.0.3", "10.244.0.4"
 
 
-def shown(elements: dict[Element, str]) -> list[str]:
-    return sorted(f"{of} {key}" + (f" : {value}" if value else "") for (of, key), value in elements.items())
+def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
+    return rules.elements(service, slices, "node")
+
+
+def shown(found: dict[Element, str]) -> list[str]:
+    return sorted(f"{of} {key}" + (f" : {value}" if value else "") for (of, key), value in found.items())
 
 
 def conditions(address: str, **states: bool) -> Object:
@@ -30,7 +35,7 @@ def conditions(address: str, **states: bool) -> Object:
 
 
 def test_a_node_port_service(service: Maker, slice: Maker) -> None:
-    found = rules.elements(service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}]), [slice(B, A)])
+    found = elements(service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}]), [slice(B, A)])
     assert shown(found) == [
         "cluster_ips 10.96.0.20",
         "endpoints 10.96.0.20 . tcp . 80 . 0 : 10.244.0.2 . 8080",
@@ -52,7 +57,7 @@ def test_ports_go_to_the_slices_ports_of_their_name(service: Maker, slice: Maker
     ]
     old = slice(A, ports=[{"name": "http", "port": 8080}])
     new = slice(B, ports=[{"name": "http", "port": 9090}, {"name": "dns", "port": 5353, "protocol": "UDP"}])
-    found = shown(rules.elements(service(ports=ports), [old, new]))
+    found = shown(elements(service(ports=ports), [old, new]))
     assert [line for line in found if line.startswith("endpoints")] == [
         "endpoints 10.96.0.20 . tcp . 80 . 0 : 10.244.0.2 . 8080",
         "endpoints 10.96.0.20 . tcp . 80 . 1 : 10.244.0.3 . 9090",
@@ -63,7 +68,7 @@ def test_ports_go_to_the_slices_ports_of_their_name(service: Maker, slice: Maker
 
 def test_without_endpoints_node_ports_and_outside_addresses_are_refused(service: Maker) -> None:
     wanted = service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}], externalIPs=["198.51.100.7"])
-    assert shown(rules.elements(wanted, [])) == [
+    assert shown(elements(wanted, [])) == [
         "cluster_ips 10.96.0.20",
         "refused 198.51.100.7 . tcp . 80",
         "refused_nodeports tcp . 30080",
@@ -81,7 +86,7 @@ def test_a_load_balancers_addresses(service: Maker, slice: Maker) -> None:
             ]
         }
     }
-    found = shown(rules.elements(balanced, [slice(A)]))
+    found = shown(elements(balanced, [slice(A)]))
     assert "services 198.51.100.8 . tcp . 80 : goto outside_1" in found
     assert not any("198.51.100.9" in line for line in found)
 
@@ -96,14 +101,14 @@ def test_a_load_balancers_addresses(service: Maker, slice: Maker) -> None:
     ],
 )
 def test_services_without_an_ipv4_address_have_no_rules(service: Maker, slice: Maker, spec: Any) -> None:
-    found = rules.elements(service(**spec), [slice(A)])
+    found = elements(service(**spec), [slice(A)])
     assert {element.of for element in found} <= {"hairpin"}
 
 
 def test_another_proxys_service_is_left_alone(service: Maker, slice: Maker) -> None:
     theirs = service()
     theirs["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "theirs"}
-    assert rules.elements(theirs, [slice(A)]) == {}
+    assert elements(theirs, [slice(A)]) == {}
 
 
 def test_which_endpoints_get_connections(slice: Maker) -> None:
@@ -131,7 +136,7 @@ def test_slices_of_other_families_do_not_count(slice: Maker) -> None:
 @pytest.mark.parametrize("address", ["10.0.0.1; flush ruleset", "1.2.3", "010.0.0.1", "::1", "", " 10.0.0.1", 7, None])
 def test_only_addresses_get_into_rules(service: Maker, slice: Maker, address: Any) -> None:
     assert rules.endpoints([slice({"addresses": [address]})], "", "TCP") == []
-    assert rules.elements(service(externalIPs=[address]), [slice(A)]) == rules.elements(service(), [slice(A)])
+    assert elements(service(externalIPs=[address]), [slice(A)]) == elements(service(), [slice(A)])
 
 
 # -- the table
@@ -161,7 +166,7 @@ def contribution(name: str, spec: dict[str, Any] | None) -> dict[Element, str]:
         "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
         "endpoints": [{"addresses": [f"10.244.0.{n}"]} for n in spec["endpoints"]],
     }
-    return rules.elements(service, [held])
+    return elements(service, [held])
 
 
 def applied(state: dict[Element, str], change: Change) -> dict[Element, str]:
@@ -213,9 +218,9 @@ def test_rules_mention_live_endpoints_only(steps: list[dict[str, Any]]) -> None:
 
 def test_the_same_input_in_another_order_gives_the_same(service: Maker, slice: Maker) -> None:
     addresses = [f"10.244.0.{n}" for n in range(2, 12)]
-    first = rules.elements(service(), [slice(*addresses)])
+    first = elements(service(), [slice(*addresses)])
     random.Random(4).shuffle(addresses)
-    assert rules.elements(service(), [slice(*addresses[:5]), slice(*addresses[5:])]) == first
+    assert elements(service(), [slice(*addresses[:5]), slice(*addresses[5:])]) == first
 
 
 def test_a_change_as_text() -> None:
@@ -235,28 +240,72 @@ def test_a_change_as_text() -> None:
 
 def test_the_whole_table_replaces_the_one_before() -> None:
     layout = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", closed_interface="eth0")
-    text = skeleton.full(layout, {}, 2)
+    text = skeleton.full(layout, {}, Chains(2))
     assert text.startswith("table ip pinnace\ndelete table ip pinnace\ntable ip pinnace {")
     assert text.count("{") == text.count("}")
     assert "chain vip_2" in text and "chain vip_3" not in text
     assert 'iifname "eth0" ct state new ct status & dnat == 0 ip daddr != 10.244.0.0/16 drop' in text
     for name in ("", 'x" accept; #'):
         others = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", closed_interface=name)
-        assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, 2)
+        assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, Chains(2))
 
 
-def test_capacity_doubles_until_it_suffices() -> None:
-    change = Change(add={Element("services", "10.96.0.20 . tcp . 80"): "goto vip_33"})
-    assert skeleton.capacity_for(change, 16) == 64
-    assert skeleton.capacity_for(change, 64) == 64
-    assert skeleton.capacity_for(Change(), 16) == 16
+def test_chains_cover_what_is_asked_of_them() -> None:
+    held = Chains()
+    assert held.covering(["10.244.0.2 . 80", "", "goto vip_16"]) == held
+    grown = held.covering(["goto vip_33", "goto port_2_60"])
+    assert grown == Chains(64, frozenset({60}))
+    assert "chain vip_64 {" in grown.text() and "chain localport_64_60 {" in grown.text()
+    assert grown.covering(["goto vip_1_60"]) == grown
+
+
+def test_clients_that_stay(service: Maker, slice: Maker) -> None:
+    sticky = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
+    found = elements(service(**sticky), [slice(A, B)])
+    assert shown(found) == [
+        "cluster_ips 10.96.0.20",
+        "hairpin 10.244.0.2 . 10.244.0.2",
+        "hairpin 10.244.0.3 . 10.244.0.3",
+        "services 10.96.0.20 . tcp . 80 : goto vip_2_60",
+        "slots 10.96.0.20 . tcp . 80 . 0 : 0x93953fed",
+        "slots 10.96.0.20 . tcp . 80 . 1 : 0x58c9ec48",
+        "sticky 10.96.0.20 . tcp . 80 . 0x58c9ec48 : 10.244.0.3 . 8080",
+        "sticky 10.96.0.20 . tcp . 80 . 0x93953fed : 10.244.0.2 . 8080",
+    ]
+    fewer = elements(service(**sticky), [slice(B)])
+    assert {line for line in shown(fewer) if line.startswith("sticky")} < set(shown(found)), "numbers stay"
+    by_default = elements(service(sessionAffinity="ClientIP"), [slice(A)])
+    assert by_default[Element("services", "10.96.0.20 . tcp . 80")] == "goto vip_1_10800"
+
+
+def test_traffic_that_stays_on_the_node(service: Maker, slice: Maker) -> None:
+    entries = [
+        {"addresses": [A], "nodeName": "node", "conditions": {"ready": True}},
+        {"addresses": [B], "nodeName": "other", "conditions": {"ready": True}},
+    ]
+    spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}], "externalIPs": ["198.51.100.7"]}
+    outer = shown(elements(service(externalTrafficPolicy="Local", **spec), [slice(*entries)]))
+    assert "nodeports tcp . 30080 : goto localport_1" in outer
+    assert "nodeport_endpoints tcp . 30080 . 0 : 10.244.0.2 . 8080" in outer
+    assert "services 198.51.100.7 . tcp . 80 : goto vip_1" in outer
+    assert "services 10.96.0.20 . tcp . 80 : goto vip_2" in outer
+    inner = shown(elements(service(internalTrafficPolicy="Local", **spec), [slice(*entries)]))
+    assert "services 10.96.0.20 . tcp . 80 : goto vip_1" in inner
+    assert "nodeports tcp . 30080 : goto port_2" in inner
+    nobody = shown(elements(service(externalTrafficPolicy="Local", **spec), [slice(entries[1])]))
+    assert "refused_nodeports tcp . 30080" in nobody
 
 
 def test_the_ways_of_udp_packets() -> None:
-    elements = {
+    found = {
         Element("endpoints", "10.96.0.10 . udp . 53 . 0"): "10.244.0.2 . 5353",
         Element("endpoints", "10.96.0.10 . tcp . 53 . 0"): "10.244.0.2 . 5353",
         Element("nodeport_endpoints", "udp . 30053 . 1"): "10.244.0.3 . 5353",
         Element("services", "10.96.0.10 . udp . 53"): "goto vip_1",
+        Element("sticky", "10.96.0.11 . udp . 54 . 0x00000007"): "10.244.0.4 . 5353",
     }
-    assert proxy.ways(elements) == {Gone("10.96.0.10", 53, "10.244.0.2"), Gone("", 30053, "10.244.0.3")}
+    assert proxy.ways(found) == {
+        Gone("10.96.0.10", 53, "10.244.0.2"),
+        Gone("", 30053, "10.244.0.3"),
+        Gone("10.96.0.11", 54, "10.244.0.4"),
+    }

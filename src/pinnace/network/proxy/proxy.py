@@ -24,6 +24,7 @@ from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.network import conntrack
 from pinnace.network.proxy import firewall, nft, rules, skeleton
+from pinnace.network.proxy.chains import Chains
 from pinnace.network.proxy.rules import Element
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.proxy.table import Change, Table
@@ -34,8 +35,6 @@ T = TypeVar("T")
 
 #: Services computed before the event loop gets its turn.
 SLICE = 50
-#: Endpoints of one port that the table has chains for at first.
-CAPACITY = 16
 #: Seconds between two looks whether the table is still there.
 CHECK = 30.0
 
@@ -43,22 +42,23 @@ CHECK = 30.0
 class Proxy:
     """In the network namespace of the thread that starts it."""
 
-    def __init__(self, informers: Informers, clock: Clock, layout: Layout) -> None:
+    def __init__(self, informers: Informers, clock: Clock, layout: Layout, node_name: str) -> None:
+        self._node_name = node_name
         self._informers = informers
         self._clock = clock
         self._layout = layout
         self._tasks = Tasks("proxy", clock)
         self._backoff = Backoff(base=0.1, cap=30.0)
         self._table = Table()
-        self._capacity = CAPACITY
+        self._chains = Chains()  # the table has them, or will when it is next replaced
         self._dirty: set[str] = set()  # Services to compute again
         self._wakeup = asyncio.Event()
         self._gone: set[conntrack.Gone] = set()  # ways that ended, their connections not yet forgotten
         self._intact = False  # whether the kernel holds what the table says
         self._thread: ThreadPoolExecutor | None = None
         self._nft: nft.Nft | None = None
-        #: Changes that have reached the kernel, for those who wait for one.
-        self.transactions = 0
+        #: Set while the kernel holds all that the caches hold.
+        self.current = asyncio.Event()
 
     async def start(self) -> None:
         """Return once the kernel holds the rules of everything that was there. Raises NftError."""
@@ -106,6 +106,7 @@ class Proxy:
 
     def _mark(self, service: str) -> None:
         self._dirty.add(service)
+        self.current.clear()
         self._wakeup.set()
 
     # -- into the kernel
@@ -129,14 +130,18 @@ class Proxy:
             part = [self._dirty.pop() for _ in range(min(SLICE, len(self._dirty)))]
             change = change.then(self._table.apply({key: self._wanted(key) for key in part}))
             await asyncio.sleep(0)
-        capacity = skeleton.capacity_for(change, self._capacity)
-        if not change and not replace:
-            return
+        chains = self._chains.covering(change.add.values())
+        if change or replace:
+            await self._write(change, chains, replace=replace or chains != self._chains)
+        if not self._dirty:
+            self.current.set()
+
+    async def _write(self, change: Change, chains: Chains, *, replace: bool) -> None:
         self._intact = False
         self._gone = (self._gone | ways(change.remove)) - ways(change.add)
-        if replace or capacity != self._capacity:
-            await self._apply(lambda: skeleton.full(self._layout, self._table.elements(), capacity))
-            self._capacity = capacity
+        if replace:
+            self._chains = chains
+            await self._apply(lambda: skeleton.full(self._layout, self._table.elements(), chains))
         else:
             await self._apply(lambda: skeleton.commands(change))
         self._intact = True
@@ -144,11 +149,10 @@ class Proxy:
         if gone := frozenset(self._gone):
             await self._blocking(lambda: conntrack.forget_udp(gone))
             self._gone -= gone
-        self.transactions += 1
 
     def _wanted(self, key: str) -> dict[Element, str]:
         service = self._services.by_key(key)
-        return rules.elements(service, slices_of(self._slices, key)) if service is not None else {}
+        return rules.elements(service, slices_of(self._slices, key), self._node_name) if service is not None else {}
 
     async def _apply(self, commands: Callable[[], str]) -> None:
         ruleset = self._nft
@@ -182,9 +186,9 @@ def ways(elements: Mapping[Element, str]) -> set[conntrack.Gone]:
     """The ways that UDP packets take by these elements. Pure."""
     found: set[conntrack.Gone] = set()
     for (of, key), value in elements.items():
-        if of not in ("endpoints", "nodeport_endpoints") or "udp" not in key:
+        if not of.endswith(("endpoints", "sticky")) or "udp" not in key:
             continue
         parts = key.split(" . ")
-        address = parts[0] if of == "endpoints" else ""
+        address = "" if of.startswith("nodeport") else parts[0]
         found.add(conntrack.Gone(address, int(parts[-2]), value.partition(" . ")[0]))
     return found

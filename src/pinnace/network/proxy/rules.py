@@ -13,17 +13,20 @@ element of a map, so a change of endpoints is a change of elements. For a Servic
     hairpin             A . A                            (a Pod that reaches itself)
     cluster_ips         10.96.0.10                       (what no chain took is refused)
 
+A Service with ``sessionAffinity: ClientIP`` has ``slots`` and ``sticky`` in place of ``endpoints`` (see ``chains``).
 IPv4 only; whatever is no IPv4 address or port is left out, so that nothing but numbers gets into a rule.
 """
 
 from __future__ import annotations
 
 import socket
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from pinnace.api import meta
 from pinnace.api.types import Object
+from pinnace.network.proxy import chains
 
 #: Services with this label are some other proxy's.
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
@@ -56,8 +59,8 @@ def is_ours(service: Object) -> bool:
     return bool(spec.get("clusterIP")) and spec["clusterIP"] != "None"
 
 
-def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
-    """All elements of one Service. The same input in another order gives the same result."""
+def elements(service: Object, slices: Iterable[Object], node_name: str) -> dict[Element, str]:
+    """All elements of one Service on that node. The same input in another order gives the same result."""
     found: dict[Element, str] = {}
     if not is_ours(service):
         return found
@@ -65,50 +68,90 @@ def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
     outside = [ip for ip in _outside_ips(service) if ip and ip not in addresses]
     for ip in addresses:
         found[Element("cluster_ips", ip)] = ""
-    held = list(slices)
-    for port in service["spec"].get("ports") or ():
+    spec, held = service["spec"], list(slices)
+    local_inside = spec.get("internalTrafficPolicy") == "Local"
+    local_outside = spec.get("externalTrafficPolicy") == "Local"
+    spread = _Spread(found, _timeout(spec))
+    for port in spec.get("ports") or ():
         protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
         if protocol is None:
             continue
-        targets = endpoints(held, port.get("name") or "", port.get("protocol") or "TCP")
+        name = port.get("name") or "", port.get("protocol") or "TCP"
+        inner = endpoints(held, *name, node_name if local_inside else "")
+        outer = endpoints(held, *name, node_name if local_outside else "")
         front = f"{protocol} . {int(port['port'])}"
         for ip in addresses:
-            _spread(found, "services", "endpoints", "vip", f"{ip} . {front}", targets)
+            spread("vip", f"{ip} . {front}", inner)
         for ip in outside:
-            _spread(found, "services", "endpoints", "outside", f"{ip} . {front}", targets)
-            if not targets:
+            spread("vip" if local_outside else "outside", f"{ip} . {front}", outer)
+            if not outer:
                 found[Element("refused", f"{ip} . {front}")] = ""
         if port.get("nodePort"):
             key = f"{protocol} . {int(port['nodePort'])}"
-            _spread(found, "nodeports", "nodeport_endpoints", "port", key, targets)
-            if not targets:
+            spread("localport" if local_outside else "port", key, outer)
+            if not outer:
                 found[Element("refused_nodeports", key)] = ""
-        for target in targets:
+        for target in {*inner, *outer}:
             found[Element("hairpin", f"{target.address} . {target.address}")] = ""
     return found
 
 
-def _spread(found: dict[Element, str], fronts: str, backs: str, chain: str, key: str, targets: list[Endpoint]) -> None:
-    if targets:
-        found[Element(fronts, key)] = f"goto {chain}_{len(targets)}"
-    for slot, target in enumerate(targets):
-        found[Element(backs, f"{key} . {slot}")] = f"{target.address} . {target.port}"
+def _timeout(spec: Object) -> int:
+    """For how many seconds a client stays with its endpoint; 0 for not at all."""
+    if spec.get("sessionAffinity") != "ClientIP":
+        return 0
+    chosen = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    return int(chosen or 10800)
 
 
-def endpoints(slices: Iterable[Object], port_name: str, protocol: str) -> list[Endpoint]:
+class _Spread(NamedTuple):
+    """Adds the elements that lead from a key to its endpoints."""
+
+    found: dict[Element, str]
+    timeout: int
+
+    def __call__(self, kind: str, key: str, targets: list[Endpoint]) -> None:
+        by_port = kind in ("port", "localport")
+        maps = "nodeport_" if by_port else ""
+        if targets:
+            verdict = f"goto {chains.name(kind, len(targets), self.timeout)}"
+            self.found[Element("nodeports" if by_port else "services", key)] = verdict
+        numbers = _numbers(targets) if self.timeout else []
+        for slot, target in enumerate(targets):
+            where = f"{target.address} . {target.port}"
+            if self.timeout:
+                self.found[Element(f"{maps}slots", f"{key} . {slot}")] = f"{numbers[slot]:#010x}"
+                self.found[Element(f"{maps}sticky", f"{key} . {numbers[slot]:#010x}")] = where
+            else:
+                self.found[Element(f"{maps}endpoints", f"{key} . {slot}")] = where
+
+
+def _numbers(targets: list[Endpoint]) -> list[int]:
+    """A number for each endpoint that depends (but for a clash) on nothing but itself; never 0."""
+    taken: dict[int, None] = {}
+    for target in targets:
+        number = zlib.crc32(f"{target.address}:{target.port}".encode())
+        while not number or number in taken:
+            number = (number + 1) & 0xFFFFFFFF
+        taken[number] = None
+    return list(taken)
+
+
+def endpoints(slices: Iterable[Object], port_name: str, protocol: str, node_name: str = "") -> list[Endpoint]:
     """Where connections to one port go, in a fixed order: the ready endpoints; if there are none, those that still
-    serve while they terminate."""
+    serve while they terminate. With ``node_name`` only those on that node count."""
     ready: set[Endpoint] = set()
     serving: set[Endpoint] = set()
     for slice in slices:
         if slice.get("addressType") != "IPv4":
             continue
+        entries = [e for e in slice.get("endpoints") or () if not node_name or e.get("nodeName") == node_name]
         for port in slice.get("ports") or ():
             if (port.get("name") or "") != port_name or (port.get("protocol") or "TCP") != protocol:
                 continue
             if not port.get("port"):
                 continue
-            for entry in slice.get("endpoints") or ():
+            for entry in entries:
                 chosen = _state(entry.get("conditions") or {}, ready, serving)
                 if chosen is None or not (address := _ipv4((entry.get("addresses") or [""])[0])):
                     continue

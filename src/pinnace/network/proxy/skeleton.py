@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pinnace.network.proxy.chains import CLIENTS, MAPS, MARK, MASQUERADE, Chains
 from pinnace.network.proxy.rules import Element
 from pinnace.network.proxy.table import Change
 
 TABLE = "ip pinnace"
-#: Packets with this mark leave with the node's address; the bit that kube-proxy uses for it.
-MASQUERADE = 0x4000
 _INTERFACE = re.compile(r"[\w.@:-]+")
 #: Elements in one statement.
 _BATCH = 1000
@@ -27,11 +26,9 @@ class Layout:
     closed_interface: str = ""
 
 
-_MAPS = """
+_SETS = """
  map services { type ipv4_addr . inet_proto . inet_service : verdict; }
  map nodeports { type inet_proto . inet_service : verdict; }
- map endpoints { typeof ip daddr . ip protocol . th dport . numgen random mod 65536 : ip daddr . th dport; }
- map nodeport_endpoints { typeof ip protocol . th dport . numgen random mod 65536 : ip daddr . th dport; }
  set cluster_ips { type ipv4_addr; }
  set hairpin { type ipv4_addr . ipv4_addr; }
  set refused { type ipv4_addr . inet_proto . inet_service; }
@@ -39,32 +36,29 @@ _MAPS = """
 """
 
 
-def full(layout: Layout, elements: Mapping[Element, str], capacity: int) -> str:
-    """One transaction that replaces the table, if there is one, by one with these elements and the chains for up to
-    ``capacity`` endpoints. Connections go on."""
-    return removal() + _skeleton(layout, capacity) + "".join(_statements("add", elements, values=True))
+def full(layout: Layout, elements: Mapping[Element, str], chains: Chains) -> str:
+    """One transaction that replaces the table, if there is one, by one with these elements and chains. Connections go
+    on."""
+    return removal() + _skeleton(layout, chains) + "".join(_statements("add", elements, values=True))
 
 
-def _skeleton(layout: Layout, capacity: int) -> str:
+def _skeleton(layout: Layout, chains: Chains) -> str:
     """The table without elements.
 
     ``guard`` keeps 127.0.0.0/8 a matter of this machine while ``route_localnet`` is on (node ports on 127.0.0.1);
     ``input`` keeps the host's address a matter of Pods that come in by their own link.
     """
     pods, services, host = layout.cluster_cidr, layout.service_cidr, layout.host_address
-    mark = f"meta mark set meta mark | {MASQUERADE:#x}"
     closed = ""
     if _INTERFACE.fullmatch(layout.closed_interface):
         closed = f'  iifname "{layout.closed_interface}" ct state new ct status & dnat == 0 ip daddr != {pods} drop\n'
-    chains = "".join(_choices(count) for count in range(1, capacity + 1))
-    return f"""table {TABLE} {{{_MAPS}
- chain guard {{
+    return f"""table {TABLE} {{{_SETS}{MAPS}{CLIENTS} chain guard {{
   type filter hook prerouting priority raw; policy accept;
   iifname != "lo" ip daddr 127.0.0.0/8 drop
   iifname != "lo" ip saddr 127.0.0.0/8 drop
  }}
  chain dispatch {{
-  ip daddr {services} ip saddr != {pods} {mark}
+  ip daddr {services} ip saddr != {pods} {MARK}
   ip daddr . ip protocol . th dport vmap @services
   fib daddr type local ip protocol . th dport vmap @nodeports
  }}
@@ -76,6 +70,7 @@ def _skeleton(layout: Layout, capacity: int) -> str:
 masquerade fully-random
   ip saddr . ip daddr @hairpin masquerade fully-random
   ip saddr {pods} ip daddr != {pods} masquerade fully-random
+  ip saddr 127.0.0.0/8 oifname != "lo" masquerade fully-random
  }}
  chain refuse {{
   ip daddr @cluster_ips reject
@@ -97,35 +92,13 @@ masquerade fully-random
   ct state new jump refuse
 {closed} }}
  chain filter_output {{ type filter hook output priority filter; policy accept; ct state new jump refuse_local; }}
-{chains}}}
+{chains.text()}}}
 """
 
 
 def removal() -> str:
     """Remove the table whether or not there is one."""
     return f"table {TABLE}\ndelete table {TABLE}\n"
-
-
-def _choices(count: int) -> str:
-    """The chains that choose one of ``count`` endpoints."""
-    mark = f"meta mark set meta mark | {MASQUERADE:#x};"
-    choice = f"numgen random mod {count}"
-    vip = f"dnat ip to ip daddr . ip protocol . th dport . {choice} map @endpoints;"
-    port = f"dnat ip to ip protocol . th dport . {choice} map @nodeport_endpoints;"
-    bodies = {"vip": vip, "outside": f"{mark} {vip}", "port": f"{mark} {port}"}
-    return "".join(f" chain {kind}_{count} {{ {body} }}\n" for kind, body in bodies.items())
-
-
-def capacity_for(change: Change, now: int) -> int:
-    """``now``, doubled until there is a chain for every added element. nft 1.0 cannot add such a chain to a table that
-    is there already (it misreads the map's type): more capacity takes a full replacement, and doubling makes that
-    rare."""
-    needed = max(
-        (int(value.rpartition("_")[2]) for value in change.add.values() if value.startswith("goto ")), default=0
-    )
-    while now < needed:
-        now *= 2
-    return now
 
 
 def commands(change: Change) -> str:

@@ -1,0 +1,101 @@
+"""The chains that choose an endpoint, as nftables text. Pure.
+
+A chain's name says what it does: ``vip_3`` chooses one of three endpoints of the address and port that were asked for;
+``outside_3`` too, and has the packet leave with the node's address; ``port_3`` and ``localport_3`` are the same two for
+node ports, by their number alone. With a second number, ``vip_3_10800``, a client stays with its endpoint for as many
+seconds after its last connection (``sessionAffinity: ClientIP``): a dynamic map remembers the endpoint's number, and an
+endpoint keeps its number whatever others come and go.
+
+nft 1.0 cannot add such a chain to a table that is there already (it misreads the type of the map it looks into). So a
+table is made with the chains for up to ``capacity`` endpoints, and one that needs more is replaced as a whole; capacity
+doubles, which makes that rare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+#: Packets with this mark leave with the node's address; the bit that kube-proxy uses for it.
+MASQUERADE = 0x4000
+MARK = f"meta mark set meta mark | {MASQUERADE:#x}"
+
+
+class _Kind(NamedTuple):
+    key: str
+    maps: str  # what the maps' names begin with
+    mark: bool
+
+
+_BY_ADDRESS = "ip daddr . ip protocol . th dport"
+_BY_PORT = "ip protocol . th dport"
+_KINDS = {
+    "vip": _Kind(_BY_ADDRESS, "", mark=False),
+    "outside": _Kind(_BY_ADDRESS, "", mark=True),
+    "port": _Kind(_BY_PORT, "nodeport_", mark=True),
+    "localport": _Kind(_BY_PORT, "nodeport_", mark=False),
+}
+_CLIENT = f"ip saddr . {_BY_ADDRESS}"
+
+#: The maps that chains look into: endpoints by slot; for sticky ones numbers by slot, and endpoints by number.
+MAPS = "".join(
+    f""" map {maps}endpoints {{ typeof {key} . numgen random mod 65536 : ip daddr . th dport; }}
+ map {maps}slots {{ typeof {key} . numgen random mod 65536 : ct mark; }}
+ map {maps}sticky {{ typeof {key} . ct mark : ip daddr . th dport; }}
+"""
+    for maps, key in (("", _BY_ADDRESS), ("nodeport_", _BY_PORT))
+)
+CLIENTS = f" map clients {{ typeof {_CLIENT} : ct mark; flags dynamic,timeout; size 65536; timeout 3h; }}\n"
+
+
+def name(kind: str, count: int, timeout: int = 0) -> str:
+    """The chain's name; ``timeout`` in seconds, 0 for clients that need not stay."""
+    return f"{kind}_{count}_{timeout}" if timeout else f"{kind}_{count}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The chains that a table has: for up to ``capacity`` endpoints, without and with each of the ``timeouts``."""
+
+    capacity: int = 16
+    timeouts: frozenset[int] = frozenset()
+
+    def covering(self, values: Iterable[str]) -> Chains:
+        """The least that has every chain these verdicts (``goto vip_3``) lead to."""
+        capacity, timeouts = self.capacity, set(self.timeouts)
+        for value in values:
+            if value.startswith("goto "):
+                _, count, *timeout = value.split("_")
+                timeouts.update(map(int, timeout))
+                while capacity < int(count):
+                    capacity *= 2
+        return Chains(capacity, frozenset(timeouts))
+
+    def text(self) -> str:
+        return "".join(
+            f" chain {name(kind, count, timeout)} {{\n{_body(_KINDS[kind], count, timeout)} }}\n"
+            for timeout in (0, *sorted(self.timeouts))
+            for count in range(1, self.capacity + 1)
+            for kind in _KINDS
+        )
+
+
+def _body(kind: _Kind, count: int, timeout: int) -> str:
+    choice = f"{kind.key} . numgen random mod {count}"
+    rules = [MARK] if kind.mark else []
+    if not timeout:
+        rules.append(f"dnat ip to {choice} map @{kind.maps}endpoints")
+    else:
+        lead = f"dnat ip to {kind.key} . ct mark map @{kind.maps}sticky"
+        remember = f"@clients {{ {_CLIENT} timeout {timeout}s : ct mark }}"
+        rules += [
+            f"ct mark set {_CLIENT} map @clients",
+            f"ct mark != 0 update {remember}",
+            lead,  # and done, unless the client is new or its endpoint gone
+            f"ct mark set {choice} map @{kind.maps}slots",
+            f"delete @clients {{ {_CLIENT} : ct mark }}",
+            f"add {remember}",
+            lead,
+        ]
+    return "".join(f"  {rule}\n" for rule in rules)
