@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
 import pytest_asyncio
 
 from pinnace.api import builtin, meta
@@ -18,6 +19,7 @@ from pinnace.client.client import STRATEGIC_MERGE_PATCH, Client
 from pinnace.controllers.manager import Controllers
 from pinnace.core.clock import VirtualClock, timestamp
 from pinnace.store.open import open_store
+from pinnace.store.protocol import prefix_end
 
 ROOT_CA = "-----BEGIN CERTIFICATE-----\ntest\n-----END CERTIFICATE-----\n"
 
@@ -128,6 +130,9 @@ async def bare() -> AsyncIterator[Cluster]:
     for name in ("default", "kube-system", "kube-node-lease"):
         await cluster.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield cluster
+    for item in store.range("/registry/", prefix_end("/registry/")).items:
+        # What informers hand out is shared: changed in place, it is no longer what is stored.
+        assert item.decoded is None or item.decoded == orjson.loads(item.value), f"{item.key} was changed in place"
     await cluster.stop_controllers()
     await server.stop()
     await store.close()
