@@ -25,6 +25,8 @@ from pinnace.store.protocol import CompactedError, FutureRevisionError, KeyValue
 SLICE = 100
 #: Lists up to this many objects are joined without a pause.
 AT_ONCE = 2000
+#: Longer lists are not indented, whoever asks: it cannot be done in slices.
+INDENTED = 500
 
 #: The answer to a list of more objects than this is kept for a moment, for who asks for the same next.
 SHARED_FROM = 100
@@ -225,10 +227,10 @@ async def _selected(backend: Backend, request: Request, row: Resource, chosen: S
                 await breathe()
         return Response(200, object={**render.list_head(row, metadata), "items": objects})
     wanted = negotiation.of(request)
-    if wanted.shape == negotiation.OBJECT and not wanted.yaml and (not wanted.pretty or len(items) > AT_ONCE):
+    if wanted.shape == negotiation.OBJECT and not wanted.yaml and (not wanted.pretty or len(items) > INDENTED):
         return await _slices(row, metadata, items)
     head, field, encode = _form(request, row, metadata, wanted, backend.clock.now())
-    if not wanted.yaml and len(items) <= SLICE:
+    if not wanted.yaml and len(items) <= (INDENTED if wanted.pretty else SLICE):
         return render.data(request, 200, {**head, field: encode(items)}, wanted)
     parts: list[bytes] = []
     for at in range(0, len(items), SLICE):
