@@ -21,6 +21,9 @@ from pinnace.store.protocol import CompactedError, Event, FutureRevisionError, K
 
 #: Most keys per chunk of the index; a chunk that grows beyond it is split in half.
 CHUNK = 1024
+#: Newest events that keep what readers cached of them. Of what older ones superseded only the bytes stay: decoded it
+#: takes three times as much, and hardly anybody asks.
+WARM = 512
 
 _key_of = attrgetter("key")
 _revision_of = attrgetter("revision")
@@ -106,6 +109,7 @@ class View:
         self.superseded_bytes = 0
         self._index = KeyIndex()
         self._events: list[Event] = []  # in revision order; all with revision > compacted once trimmed
+        self._cold = 0  # how many of the oldest events have lost what readers cached
 
     # -- changing
 
@@ -132,6 +136,17 @@ class View:
                 self.superseded_bytes += len(old.value)
         self._events += events
         self.revision = revision
+        self._cool()
+
+    def _cool(self) -> None:
+        end = len(self._events) - WARM
+        if end <= self._cold:
+            return
+        for event in self._events[self._cold : end]:
+            event.frames = None
+            if event.previous is not None:
+                event.previous.decoded = None
+        self._cold = end
 
     def compact(self, revision: int) -> None:
         """From now on nothing older than ``revision``, which can be read, can be read; ``trim`` then frees it."""
@@ -151,6 +166,7 @@ class View:
             if event.current is None:
                 gone.append((event.revision, event.key))
         del self._events[:end]
+        self._cold = max(self._cold - end, 0)
         return gone
 
     # -- reading

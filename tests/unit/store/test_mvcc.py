@@ -56,3 +56,23 @@ def test_a_deletion_is_freed_with_what_it_deleted() -> None:
     view.compact(2)
     assert view.trim(10) == [(1, "/a"), (2, "/a")]
     assert view.superseded_bytes == 0
+
+
+def test_what_readers_cached_of_superseded_versions_is_dropped() -> None:
+    with patch.object(mvcc, "WARM", 2):
+        view = View()
+        for number in range(5):
+            put(view, "/a")
+            view.current["/a"].decoded = {"version": number}
+            view.events("/a", "/b", number)[0].frames = b"frame"
+        events = view.events("/", "0", 0)
+        assert [event.frames for event in events] == [None, None, None, b"frame", b"frame"]
+        held = [event.current and event.current.decoded for event in events]
+        assert held == [None, None, {"version": 2}, {"version": 3}, {"version": 4}]
+        view.compact(4)
+        view.trim(10)
+        put(view, "/a")
+        put(view, "/a")
+        assert view.current["/a"].version == 7
+        assert events[3].current is not None
+        assert events[3].current.decoded is None
