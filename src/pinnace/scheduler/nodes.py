@@ -206,7 +206,7 @@ class NodeTable:
         codes = self._labels.get(key)
         if codes is None:
             return np.zeros(len(self.present[rows]), np.bool_)
-        return codes[rows] != 0
+        return np.asarray(codes[rows] != 0, np.bool_)
 
     def label_in(self, key: str, values: tuple[str, ...], rows: Rows = slice(None)) -> Mask:
         codes = self._labels.get(key)
