@@ -269,6 +269,7 @@ class Watch:
                 return
             if past and (data := self._eye.events(past)) is not None:
                 outlet.deliver(data)
+            hub.spent(past)
         if self._stopped:
             return
         if after_state and self._initial_end:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from pinnace.apiserver.response import Outlet
-from pinnace.core.clock import Clock
+from pinnace.core.clock import Clock, Timer
 from pinnace.store.protocol import Event, Store, Watch
 
 #: Renders events into a batch for outlets; None if none of them is to be seen.
@@ -23,6 +23,7 @@ Render = Callable[[Sequence[Event]], Any]
 
 SLICE_SECONDS = 0.004
 REST_SECONDS = 0.010
+KEPT_SECONDS = 2.0
 
 
 class Group:
@@ -101,6 +102,7 @@ class Group:
                 return
             events, self._pending = self._pending, []
             self._batch = self._render(events)
+            self._hub.spent(events)
             if self._batch is None:
                 return
             self._left = list(self._outlets)
@@ -123,6 +125,8 @@ class WatchHub:
         self.store = store
         self.clock = clock
         self._groups: dict[Hashable, Group] = {}
+        self._spent: list[Event] = []
+        self._timer: Timer | None = None
 
     def group(self, key: Hashable, start: str, end: str, render: Render) -> Group:
         """The group of ``key``, which stands for the range and for what ``render`` does."""
@@ -130,6 +134,21 @@ class WatchHub:
         if found is None:
             found = self._groups[key] = Group(self, key, start, end, render)
         return found
+
+    def spent(self, events: Sequence[Event]) -> None:
+        """``events`` have been rendered. What was cached with them is let go a moment later, when all groups have had
+        their use of it: the store keeps events for minutes, and their renderings would outweigh it."""
+        self._spent += events
+        if self._timer is None:
+            self._timer = self.clock.call_later(KEPT_SECONDS, self._forget)
+
+    def _forget(self) -> None:
+        self._timer = None
+        events, self._spent = self._spent, []
+        for event in events:
+            event.frames = None
+            if event.previous is not None:
+                event.previous.decoded = None
 
     @property
     def watchers(self) -> int:
