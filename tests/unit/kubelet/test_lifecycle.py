@@ -8,11 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinnace.api import meta
+from pinnace.api import meta, qos
 from pinnace.kubelet.lifecycle import restarts
 from pinnace.kubelet.lifecycle.plan import plan, spec_hash
-from pinnace.kubelet.lifecycle.qos import oom_score_adjustment, qos_class
+from pinnace.kubelet.lifecycle.qos import oom_score_adjustment
 from pinnace.kubelet.lifecycle.situation import (
+    SANDBOX,
     BackoffEntry,
     CreateSandbox,
     KillContainer,
@@ -24,7 +25,7 @@ from pinnace.kubelet.lifecycle.situation import (
     Waiting,
 )
 from pinnace.kubelet.lifecycle.status import pod_status
-from pinnace.kubelet.runtime.base import EXITED, HASH, RUNNING, Container, PodState, Sandbox
+from pinnace.kubelet.runtime.base import CREATED, EXITED, HASH, RUNNING, Container, PodState, Sandbox
 
 NOW = 1_600_000_000.0
 
@@ -132,6 +133,19 @@ class TestPlan:
         assert plan(done).actions == ()
         never = situation(pod(restartPolicy="Never"), container(state=EXITED, code=1), ready=False)
         assert plan(never).actions == ()
+
+    def test_a_container_that_never_started_is_made_anew_or_removed(self) -> None:
+        s = situation(pod(), container(state=CREATED))
+        assert plan(s).actions == (RemoveContainer("id-main-0"), StartContainer("main", "regular", 1))
+        ending = replace(s, terminating=True)
+        assert plan(ending).actions == (RemoveContainer("id-main-0"), StopSandbox("box"))
+
+    def test_what_failed_is_left_alone_for_a_while(self) -> None:
+        held = plan(situation(pod("a", "b"), hold={"a": NOW + 5}))
+        assert held.actions == (StartContainer("b", "regular", 0),)
+        assert held.wake == 5
+        held = plan(Situation(pod(), PodState("u1"), NOW, hold={SANDBOX: NOW + 3}))
+        assert (held.actions, held.wake) == ((), 3)
 
     def test_old_dead_containers_are_collected(self) -> None:
         found = [container(attempt=3), *(container(state=EXITED, attempt=n) for n in (2, 1, 0))]
@@ -274,7 +288,7 @@ def test_quality_of_service() -> None:
         subject = pod(*(f"c{n}" for n in range(len(resources))))
         for spec, given_resources in zip(subject["spec"]["containers"], resources, strict=True):
             spec["resources"] = given_resources
-        return qos_class(subject)
+        return qos.compute(subject)
 
     full = {"limits": {"cpu": "1", "memory": "1Gi"}}
     assert of({}) == "BestEffort"

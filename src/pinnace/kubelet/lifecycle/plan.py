@@ -29,7 +29,7 @@ from pinnace.kubelet.lifecycle.situation import (
     containers_of,
     is_sidecar,
 )
-from pinnace.kubelet.runtime.base import CREATED, EXITED, HASH, RUNNING, Container, Sandbox
+from pinnace.kubelet.runtime.base import CREATED, EXITED, HASH, RUNNING, UNKNOWN, Container, Sandbox
 
 #: Dead containers kept per name: the newest, and the one before it for lastState.
 KEPT = 2
@@ -75,7 +75,8 @@ class _Builder:
 
     def end(self, sandbox: Sandbox | None) -> None:
         s = self.s
-        live = [c for c in s.state.containers if c.state in (RUNNING, CREATED)]
+        live = [c for c in s.state.containers if c.state in (RUNNING, UNKNOWN)]
+        self.actions.extend(RemoveContainer(c.id) for c in s.state.containers if c.state == CREATED)
         order = [spec["name"] for spec in containers_of(s.pod, INIT) if is_sidecar(spec)]
         sidecars = [c for c in live if c.name in order]
         first = [c for c in live if c.name not in order]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pinnace.api import meta
+from pinnace.api import meta, qos
 from pinnace.api.types import Object
 from pinnace.core.clock import timestamp
 from pinnace.kubelet.lifecycle.conditions import conditions
 from pinnace.kubelet.lifecycle.phase import phase as phase_of
-from pinnace.kubelet.lifecycle.qos import qos_class
 from pinnace.kubelet.lifecycle.situation import EPHEMERAL, INIT, REGULAR, Situation, Waiting, containers_of, is_sidecar
 from pinnace.kubelet.runtime.base import EXITED, RUNNING, Container
 
@@ -59,7 +58,7 @@ def pod_status(s: Situation, runtime_name: str, *, ended: bool = False) -> Objec
         status["podIPs"] = [{"ip": ip} for ip in ips]
     status["startTime"] = old.get("startTime") or timestamp(s.now)
     status.update(lists)
-    status["qosClass"] = old.get("qosClass") or qos_class(pod)
+    status["qosClass"] = qos.pod_qos(pod)
     return status
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pinnace.api import meta, quantity
+from pinnace.api import meta, qos, quantity
 from pinnace.api.types import Object
-from pinnace.kubelet.lifecycle import qos
+from pinnace.kubelet.lifecycle.qos import oom_score_adjustment
 from pinnace.kubelet.lifecycle.situation import is_sidecar
 from pinnace.kubelet.runtime.base import Config
 
@@ -40,7 +40,7 @@ def container_resources(pod: Object, spec: Object, machine_memory: int) -> Confi
     found: Config = {
         "cpu_period": PERIOD,
         "cpu_shares": cpu_shares(request),
-        "oom_score_adj": qos.oom_score_adjustment(pod, spec, machine_memory),
+        "oom_score_adj": oom_score_adjustment(pod, spec, machine_memory),
     }
     if limit:
         found["cpu_quota"] = cpu_quota(limit)
@@ -51,7 +51,7 @@ def container_resources(pod: Object, spec: Object, machine_memory: int) -> Confi
 
 def cgroup_parent(pod: Object) -> str:
     """The Pod's own cgroup, under its class's: ``/kubepods/burstable/pod<uid>``."""
-    kind = (pod.get("status") or {}).get("qosClass") or qos.qos_class(pod)
+    kind = qos.pod_qos(pod)
     middle = "" if kind == qos.GUARANTEED else f"/{kind.lower()}"
     return f"/kubepods{middle}/pod{meta.uid(pod)}"
 

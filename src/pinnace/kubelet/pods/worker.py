@@ -38,12 +38,14 @@ from pinnace.kubelet.lifecycle.status import pod_status
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.start import Starter, field_path
-from pinnace.kubelet.runtime.base import CREATED, RUNNING, PodState, RuntimeFailure
+from pinnace.kubelet.runtime.base import RUNNING, UNKNOWN, PodState, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
 #: Seconds before a step that failed is tried again.
 RETRY = 5.0
+#: Seconds for the runtime to show what was done.
+SETTLE = 0.2
 FINAL = ("Failed", "Succeeded")
 DEADLINE = Waiting("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
@@ -66,6 +68,7 @@ class PodWorker:
         self._sandbox_backoff = Backoff(base=0.5, cap=122.0)
         self._was_final = (pod.get("status") or {}).get("phase") in FINAL
         self._adopted = False
+        self._tried: tuple[PodState, list[Action]] | None = None
         self._kills: dict[str, float] = {}  # container -> when its grace ends
         self._backoff: dict[str, BackoffEntry] = {}
         self._waiting: dict[str, Waiting] = {}
@@ -161,7 +164,7 @@ class PodWorker:
             self._check_deadline()
             situation = await self._situation(state)
             plan = lifecycle.plan(situation)
-            live = any(c.state in (RUNNING, CREATED) for c in state.containers)
+            live = any(c.state in (RUNNING, UNKNOWN) for c in state.containers)
             boxed = any(box.ready for box in state.sandboxes)
             ended = self.terminating and not live and not boxed
             self._publish(situation, plan, ended=ended)
@@ -253,6 +256,11 @@ class PodWorker:
                 work.append(action)
         if not work:
             return False
+        if (state, work) == self._tried:  # done, and the runtime does not show it yet
+            self._tried = None
+            self._wake_in(SETTLE)
+            return False
+        self._tried = state, work
         if self.terminating:
             await self._do(work, state)
             return True
