@@ -251,12 +251,12 @@ class Net:
             return await self.client.create(ENDPOINT_SLICES, body)
         return await self.client.update(ENDPOINT_SLICES, {**held, "endpoints": body["endpoints"]})
 
-    async def settled(self, gvr: GVR, name: str, version: str | None) -> None:
+    async def settled(self, gvr: GVR, name: str, version: str | None, namespace: str = "default") -> None:
         """Return once the kernel has that version of an object (None: knows that it is gone)."""
         informer = self.network._informers.of(gvr)
 
         def seen() -> bool:
-            held = informer.get(name, "default")
+            held = informer.get(name, namespace)
             return (meta.resource_version(held) if held is not None else None) == version
 
         await eventually(seen)

@@ -14,9 +14,11 @@ import dns.rcode
 import dns.rrset
 import pytest
 import pytest_asyncio
-from tests.networks import CLUSTER_DNS, NEIGHBOUR_IP, Net, Space, node_network
+from tests.networks import CLUSTER_DNS, NEIGHBOUR_IP, Net, Space, eventually, node_network
 
+from pinnace.api import meta
 from pinnace.api.resources import ENDPOINT_SLICES, SERVICES
+from pinnace.api.types import GVR
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -128,6 +130,23 @@ async def test_noise_does_no_harm(net: Net) -> None:
     finally:
         noisy.close()
         stream.close()
+    assert addresses(await ask(net.pods[0], "web.default.svc.cluster.local")) == ["10.96.1.1"]
+
+
+@pytest.mark.parametrize("gvr", [SERVICES, ENDPOINT_SLICES])
+async def test_the_service_comes_back_when_it_is_deleted(net: Net, gvr: GVR) -> None:
+    before = (await net.client.get(gvr, "kube-dns", "kube-system"))["metadata"]["uid"]
+    await net.client.delete(gvr, "kube-dns", "kube-system")
+    informer = net.network._informers.of(gvr)
+
+    def is_back() -> bool:
+        held = informer.get("kube-dns", "kube-system")
+        return held is not None and held["metadata"]["uid"] != before
+
+    await eventually(is_back)
+    await net.settled(
+        gvr, "kube-dns", meta.resource_version(informer.get("kube-dns", "kube-system") or {}), "kube-system"
+    )
     assert addresses(await ask(net.pods[0], "web.default.svc.cluster.local")) == ["10.96.1.1"]
 
 

@@ -30,13 +30,15 @@ def conflist(*, pod_cidr: str, mtu: int, ipam_dir: Path) -> dict[str, Any]:
     }
 
 
-def write(conf_dir: Path, *, pod_cidr: str, mtu: int, ipam_dir: Path) -> None:
-    """Put the configuration in place in one step, unless it is there. Blocks on the disk for a moment."""
+def write(conf_dir: Path, *, pod_cidr: str, mtu: int, ipam_dir: Path) -> bool:
+    """Put the configuration in place in one step, unless it is there; whether it was not. Blocks on the disk for a
+    moment. Raises OSError."""
     wanted = json.dumps(conflist(pod_cidr=pod_cidr, mtu=mtu, ipam_dir=ipam_dir), indent=2) + "\n"
     conf_dir.mkdir(parents=True, exist_ok=True)
     path = conf_dir / FILE
     if path.exists() and path.read_text() == wanted:
-        return
+        return False
     fresh = conf_dir / f".{FILE}.new"
     fresh.write_text(wanted)
     os.replace(fresh, path)
+    return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError
-from pinnace.api.resources import NODES
+from pinnace.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from pinnace.api.types import Object
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
@@ -62,7 +62,14 @@ class Network:
 
     async def start(self) -> None:
         """Return once Services are reachable and names are answered. Raises HostError, NftError, OSError (the DNS
-        server cannot listen)."""
+        server cannot listen); nothing is left running then."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         await self._host.prepare()
         layout = Layout(
             cluster_cidr=self._cluster_cidr,
@@ -82,7 +89,14 @@ class Network:
         upstreams = forward.Upstreams(self._resolv_conf, (self._host.address, self._zone.dns_address))
         self._dns = DnsServer(view, self._zone, forward.Forwarder(upstreams, self._clock), self._clock)
         await self._dns.start(self._host.address)
+        self._informers.of(SERVICES).add_handler(self._dns_gone)
+        self._informers.of(ENDPOINT_SLICES).add_handler(self._dns_gone)
         self._tasks.spawn(self._publish_dns(), name="publish-dns")
+
+    def _dns_gone(self, old: Object | None, new: Object | None) -> None:
+        """Without its Service or slice no Pod finds the server: make them again."""
+        if new is None and old is not None and meta.key(old) == f"{service.NAMESPACE}/{service.NAME}":
+            self._tasks.spawn(self._publish_dns(), name="publish-dns")
 
     async def _publish_dns(self) -> None:
         assert self._dns is not None
@@ -105,16 +119,16 @@ class Network:
         if new is None or meta.name(new) != self._node_name:
             return
         cidr = (new.get("spec") or {}).get("podCIDR")
-        if cidr and (old is None or (old.get("spec") or {}).get("podCIDR") != cidr):
+        if cidr:
             outside = links.default_link()
             mtu = outside.mtu if outside is not None else cni.DEFAULT_MTU
-            cni.write(self._cni_conf, pod_cidr=cidr, mtu=mtu, ipam_dir=self._ipam_dir)
-            log.info("Pods of this node get addresses out of %s", cidr)
+            if cni.write(self._cni_conf, pod_cidr=cidr, mtu=mtu, ipam_dir=self._ipam_dir):
+                log.info("Pods of this node get addresses out of %s", cidr)
 
     async def stop(self) -> None:
         """Idempotent. The CNI configuration stays: containers may be running, and are removed with it."""
-        await self._tasks.stop()
         await self._informers.stop()
+        await self._tasks.stop()
         if self._dns is not None:
             await self._dns.stop()
             self._dns = None
