@@ -15,6 +15,8 @@ import pytest
 from tests.integration.apiserver import Api, closed, running
 
 from pinnace.api.resources import CONFIG_MAPS
+from pinnace.apiserver import pipeline
+from pinnace.apiserver.http import server
 from pinnace.apiserver.resources import codec
 from pinnace.store.protocol import Put, Txn
 
@@ -332,3 +334,34 @@ async def test_a_watcher_that_does_not_read_is_dropped(served: Api) -> None:
     connection.close()
     await closed(connection)
     await healthy(served)
+
+
+async def test_too_many_requests_at_once_are_told_to_come_back(served: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "MAX_MUTATING", 0)
+    answer = await served.call("POST", MAPS, {"metadata": {"name": "a"}})
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert answer.json()["reason"] == "TooManyRequests"
+    await healthy(served)
+
+
+async def test_every_connection_ends_that_sends_no_whole_request(served: Api) -> None:
+    silent, slow = await served.connect(), await served.connect()
+    slow.writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
+    await slow.writer.drain()
+    await asyncio.sleep(0.05)
+    http = served.server._http
+    for _ in range(server.REQUEST_TICKS + 1):
+        http._sweep()
+        slow.writer.write(b"X-More: a\r\n")  # staying busy does not help
+        await asyncio.sleep(0.005)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await slow.reader.readexactly(1)
+    assert not silent.closed
+    for _ in range(server.IDLE_TICKS):
+        http._sweep()
+    async with asyncio.timeout(5):
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await silent.reader.readexactly(1)
+    for connection in (silent, slow):
+        connection.close()
+        await closed(connection)
