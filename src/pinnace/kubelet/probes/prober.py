@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from random import Random
 
 from pinnace.api import meta
 from pinnace.api.types import Object
@@ -61,7 +60,6 @@ class Probers:
         self._runtime = runtime
         self._recorder = recorder
         self._clock = clock
-        self._random = Random()
         self._pods: dict[str, dict[str, _Watched]] = {}
         self._reaper = Tasks("probes", clock)
 
