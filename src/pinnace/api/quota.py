@@ -114,7 +114,7 @@ def _claim_usage(claim: Object) -> dict[str, int]:
 def selects(quota: Object, group: str, plural: str, obj: Object) -> bool:
     """Whether the quota's scopes take the object in; scopes speak of Pods only."""
     spec = quota.get("spec") or {}
-    scopes = [(scope, "Exists", []) for scope in spec.get("scopes") or ()]
+    scopes: list[tuple[str, str, list[str]]] = [(scope, "Exists", []) for scope in spec.get("scopes") or ()]
     scopes += [
         (wanted["scopeName"], wanted["operator"], wanted.get("values") or [])
         for wanted in (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
