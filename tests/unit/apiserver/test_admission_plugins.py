@@ -429,6 +429,10 @@ async def test_certificate_requests(world: World) -> None:
             user=DAVE,
         )
     )
+    claimed = {"spec": {"signerName": "example.com/a", "username": "somebody-else", "uid": "1"}}
+    made = await world.admit("certificatesigningrequests", claimed, group=group, user=DAVE)
+    assert made["spec"]["username"] == DAVE.name
+    assert "uid" not in made["spec"]
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,4 +1,4 @@
-"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction: who may approve and sign for which signer."""
+"""Certificate signing requests: who asks, and who may approve and sign for which signer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pinnace.api import meta
 from pinnace.api.errors import go_quote
 from pinnace.api.types import Object
 from pinnace.apiserver.admission.base import CREATE, UPDATE, refuse
+from pinnace.apiserver.auth.reviews import user_info
 from pinnace.apiserver.request import AdmissionAttributes, Attributes, Authorizer, User
 
 GROUP, PLURAL = "certificates.k8s.io", "certificatesigningrequests"
@@ -65,6 +66,22 @@ class CertificateSigning:
 
 def _certificate(request: Object) -> object:
     return (request.get("status") or {}).get("certificate") or ""
+
+
+class CertificateRequester:
+    """Writes into a new request who asks: clients cannot choose that."""
+
+    name = "CertificateRequester"
+
+    def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
+        return (group, plural, subresource, operation) == (GROUP, PLURAL, "", CREATE)
+
+    def admit(self, attributes: AdmissionAttributes) -> None:
+        assert attributes.object is not None
+        spec = attributes.object.setdefault("spec", {})
+        for field in ("username", "uid", "groups", "extra"):
+            spec.pop(field, None)
+        spec.update(user_info(attributes.user))
 
 
 class CertificateSubjectRestriction:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pinnace.apiserver.admission.base import Plugin, View
 from pinnace.apiserver.admission.certificates import (
     CertificateApproval,
+    CertificateRequester,
     CertificateSigning,
     CertificateSubjectRestriction,
 )
@@ -84,6 +85,7 @@ def default_admission(
             RuntimeClass(view),
             NodeRestriction(view),
             PersistentVolumeClaimResize(view),
+            CertificateRequester(),
             CertificateApproval(authorizer),
             CertificateSigning(authorizer),
             CertificateSubjectRestriction(),
