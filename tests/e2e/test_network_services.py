@@ -284,6 +284,23 @@ def listed_filter() -> str:
     return subprocess.run(["nft", "list", "table", "ip", "filter"], check=True, text=True, capture_output=True).stdout
 
 
+async def test_forwarding_stays_on_for_those_who_came_to_rely_on_it(tmp_path: Path) -> None:
+    docker = (
+        "add table ip filter\n"
+        "add chain ip filter FORWARD { type filter hook forward priority 0; }\n"
+        "add chain ip filter DOCKER-USER\n"
+    )
+    async with node_network(tmp_path) as net:
+        subprocess.run(["nft", "-f", "-"], input=docker, text=True, check=True)
+        await net.network.stop()
+        assert settings() == ("0", "0"), "an empty chain is nobody's"
+        net.network = net.make_network()
+        await net.network.start()
+        subprocess.run(["nft", "insert", "rule", "ip", "filter", "FORWARD", "jump", "DOCKER-USER"], check=True)
+        await net.network.stop()
+        assert settings() == ("1", "0")
+
+
 async def test_the_cni_configuration_appears_with_the_nodes_range(net: Net) -> None:
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}, "spec": {"podCIDR": "10.244.3.0/24"}}
     await net.client.create(NODES, node)

@@ -59,12 +59,13 @@ class Host:
             self.closed_interface = outside.name
         self._lock = lock
 
-    async def restore(self) -> None:
-        """Put everything back. Idempotent; nothing happens if ``prepare`` did not succeed."""
+    async def restore(self, *, keep_forwarding: bool = False) -> None:
+        """Put everything back, but with ``keep_forwarding`` let the host forward on: what was started meanwhile
+        (Docker) found it on and relies on it. Idempotent; nothing happens if ``prepare`` did not succeed."""
         if self._lock is None:
             return
         try:
-            _restore()
+            _restore(keep_forwarding=keep_forwarding)
         finally:
             self._lock.close()
             self._lock = None
@@ -80,13 +81,14 @@ def remove_leftovers() -> None:
     except HostTaken:
         return
     try:
-        _restore()
+        others_forward = False
         if nft.is_installed():
             rules = nft.Nft()
             try:
-                proxy.remove(rules)
+                others_forward = proxy.remove(rules)
             finally:
                 rules.close()
+        _restore(keep_forwarding=others_forward)
     except OSError as error:
         raise HostError(f"cannot put the host's network back: {error.strerror or error}") from error
     except nft.NftError as error:
@@ -145,10 +147,11 @@ def _recorded(link: links.Link) -> dict[str, str]:
     return {name: noted.get(name, "0") for name in _SETTINGS}
 
 
-def _restore() -> None:
+def _restore(*, keep_forwarding: bool) -> None:
     link = links.find(INTERFACE)
     if link is None:
         return
     for name, value in _recorded(link).items():
-        (_PROC / name).write_text(value)
+        if not (keep_forwarding and name == "ip_forward"):
+            (_PROC / name).write_text(value)
     links.delete(link.index)

@@ -132,7 +132,9 @@ class Network:
         if self._dns is not None:
             await self._dns.stop()
             self._dns = None
-        if self._proxy is not None:
-            await self._proxy.stop()
-            self._proxy = None
-        await self._host.restore()
+        proxy, self._proxy = self._proxy, None
+        try:
+            if proxy is not None:
+                await proxy.stop()
+        finally:
+            await self._host.restore(keep_forwarding=proxy is not None and proxy.others_forward)

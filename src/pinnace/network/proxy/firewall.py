@@ -49,6 +49,12 @@ def remove(nft: Nft) -> None:
             nft.run(commands)
 
 
+def forwards_for_others(nft: Nft) -> bool:
+    """Whether another tool (Docker, libvirt) has rules for what the host forwards: it relies on forwarding. Blocks."""
+    rules = re.findall(r"# handle \d+$", _listing(nft, "FORWARD") or "", re.MULTILINE)
+    return len(rules) > 1  # the first is the chain's own
+
+
 def _listing(nft: Nft, chain: str) -> str | None:
     try:
         return nft.run(f"list chain {TABLE} {chain}")

@@ -57,6 +57,8 @@ class Proxy:
         self._intact = False  # whether the kernel holds what the table says
         self._thread: ThreadPoolExecutor | None = None
         self._nft: nft.Nft | None = None
+        #: Once stopped: whether other tools rely on the host's forwarding.
+        self.others_forward = False
         #: Set while the kernel holds all that the caches hold.
         self.current = asyncio.Event()
 
@@ -86,7 +88,7 @@ class Proxy:
             return
         try:
             if ruleset is not None:
-                await asyncio.get_running_loop().run_in_executor(thread, remove, ruleset)
+                self.others_forward = await asyncio.get_running_loop().run_in_executor(thread, remove, ruleset)
                 ruleset.close()
         finally:
             thread.shutdown(wait=False)
@@ -176,10 +178,11 @@ class Proxy:
                 self._wakeup.set()
 
 
-def remove(ruleset: nft.Nft) -> None:
-    """Take everything out of the kernel. Blocks. Raises NftError."""
+def remove(ruleset: nft.Nft) -> bool:
+    """Take everything out of the kernel; whether other tools' rules for forwarding remain. Blocks. Raises NftError."""
     ruleset.run(skeleton.removal())
     firewall.remove(ruleset)
+    return firewall.forwards_for_others(ruleset)
 
 
 def ways(elements: Mapping[Element, str]) -> set[conntrack.Gone]:
