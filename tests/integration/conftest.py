@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from tests.clusters import Api, Cluster
+from tests.clusters import Api, Cluster, wait_for
 from tests.tools import KUBECTL_VERSIONS, Kubectl
 
 _names = itertools.count()
@@ -45,9 +45,10 @@ def api(cluster: Cluster) -> Api:
 def namespace(cluster: Cluster) -> str:
     """A new namespace of the cluster in which Pods can be created."""
     name = f"test-{next(_names)}"
-    kubectl = cluster.kubectl()
-    kubectl("create", "namespace", name)
-    kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=10s")
+    api = cluster.api()
+    assert api("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).status == 201
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    wait_for(lambda: api("GET", account).status == 200, "the namespace's service account")
     return name
 
 

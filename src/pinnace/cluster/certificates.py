@@ -8,6 +8,7 @@ once more and finds the files whole or makes them.
 from __future__ import annotations
 
 import os
+import signal
 
 from pinnace.cluster import config, machine, pki
 from pinnace.cluster.config import ClusterConfig
@@ -26,10 +27,12 @@ class Certificates:
         """Start making them in the background if there are none yet. Only before the process has other threads."""
         if self.pki.certificate("admin").exists():
             return
+        parent = os.getpid()
         self._child = os.fork()
         if self._child == 0:
             code = 1
             try:
+                _die_with(parent)
                 self._ensure()
                 code = 0
             finally:
@@ -49,3 +52,12 @@ class Certificates:
         if "node" in self._config.parts:
             nodes = pki.node_leaves(machine.node_name(), ("127.0.0.1",))
         self.pki.ensure(names, nodes)
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent is gone: it holds the data directory's lock too."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)

@@ -290,7 +290,8 @@ def test_quality_of_service() -> None:
             spec["resources"] = given_resources
         return qos.compute(subject)
 
-    full = {"limits": {"cpu": "1", "memory": "1Gi"}}
+    amounts = {"cpu": "1", "memory": "1Gi"}
+    full = {"limits": amounts, "requests": amounts}
     assert of({}) == "BestEffort"
     assert of({"requests": {"cpu": "1"}}) == "Burstable"
     assert of(full) == "Guaranteed"
