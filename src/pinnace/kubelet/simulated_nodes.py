@@ -178,6 +178,8 @@ class SimulatedNodes:
         assert pod is not None
         node = self._nodes.get(pod["spec"].get("nodeName") or "")
         if node is not None:
+            if old is None:
+                node.runtime.restore(pod)
             node.manager.handle(old, new)
 
     async def _renew(self) -> None:

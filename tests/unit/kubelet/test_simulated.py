@@ -19,8 +19,14 @@ from pinnace.kubelet.simulated_nodes import SimulatedNodes
 from pinnace.store.open import open_store
 
 
+def make_part(client: Client, clock: VirtualClock, informers: Informers, nodes: int = 1) -> SimulatedNodes:
+    names = [f"sim-{number}" for number in range(nodes)]
+    return SimulatedNodes(client, clock, informers, names=names, machine=machine.inspect(Path("/")))
+
+
 class World:
-    def __init__(self, clock: VirtualClock, client: Client, informers: Informers) -> None:
+    def __init__(self, clock: VirtualClock, client: Client, informers: Informers, part: SimulatedNodes) -> None:
+        self.part = part
         self.clock = clock
         self.client = client
         self.informers = informers
@@ -53,18 +59,13 @@ async def world(nodes: int = 1) -> AsyncIterator[World]:
     for namespace in ("default", "kube-node-lease"):
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     informers = Informers(client, clock)
-    part = SimulatedNodes(
-        client,
-        clock,
-        informers,
-        names=[f"sim-{number}" for number in range(nodes)],
-        machine=machine.inspect(Path("/")),
-    )
+    part = make_part(client, clock, informers, nodes)
     await part.start()
+    there = World(clock, client, informers, part)
     try:
-        yield World(clock, client, informers)
+        yield there
     finally:
-        await part.stop()
+        await there.part.stop()
         await informers.stop()
         await store.close()
 
@@ -207,6 +208,32 @@ async def test_init_containers_run_in_order() -> None:
         assert pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["reason"] == "Completed"
         await w.clock.advance(2)
         assert (await w.get("web"))["status"]["phase"] == "Running"
+
+
+async def test_pods_outlive_their_process() -> None:
+    async with world() as w:
+        notes = {"pinnace.dev/run-for.main": "100s"}
+        await w.pod("web", {"containers": [BUSYBOX], "restartPolicy": "Never"}, annotations=notes)
+        await w.pod("loops", {"containers": [BUSYBOX]}, annotations={"pinnace.dev/exit-code": "3"})
+        await w.clock.advance(5)
+        before, looping = await w.get("web"), await w.get("loops")
+        await w.part.stop()
+        await w.clock.advance(1)
+        w.part = make_part(w.client, w.clock, w.informers)
+        await w.part.start()
+        await w.clock.advance(1)
+        after = await w.get("web")
+        assert after["status"] == before["status"]
+        again = await w.get("loops")
+        assert again["status"]["containerStatuses"][0]["restartCount"] > 0
+        assert again["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 3
+        assert again["status"]["podIP"] == looping["status"]["podIP"]
+        await w.pod("new", {"containers": [BUSYBOX]})
+        await w.clock.advance(2)
+        taken = {pod["status"]["podIP"] for pod in (after, again, await w.get("new"))}
+        assert len(taken) == 3
+        await w.clock.advance(100)
+        assert (await w.get("web"))["status"]["phase"] == "Succeeded"
 
 
 async def test_many_pods_on_many_nodes() -> None:

@@ -17,8 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pinnace import __version__
+from pinnace.api import meta
+from pinnace.api.types import Object
 from pinnace.core import clock as clocks
-from pinnace.core.clock import Clock, Timer
+from pinnace.core.clock import Clock, Timer, parse_timestamp
 from pinnace.kubelet.runtime.base import (
     CONTAINER_NAME,
     CREATED,
@@ -71,6 +73,17 @@ class AddressPool:
             raise RuntimeFailure(f"no IP addresses available in range set: {self._network}", code="UNKNOWN")
         return str(ipaddress.ip_address(self._first + offset))
 
+    def claim(self, address: str) -> None:
+        """An address that is in use already, by a Pod of an earlier process."""
+        if ipaddress.ip_address(address) not in self._network:
+            return
+        offset = int(ipaddress.ip_address(address)) - self._first
+        if offset >= self._next:
+            self._free.extend(range(self._next, offset))
+            self._next = offset + 1
+        elif offset in self._free:
+            self._free.remove(offset)
+
     def give_back(self, address: str) -> None:
         """An address of another range, which the node had before, is none of this one's."""
         if ipaddress.ip_address(address) in self._network:
@@ -114,8 +127,16 @@ class SimulatedRuntime:
 
     def use_cidr(self, cidr: str) -> None:
         """Addresses of sandboxes made from now on come from ``cidr``."""
-        self._addresses = AddressPool(cidr)
+        self._addresses = self._new_pool(cidr)
         self._has_range.set()
+
+    def _new_pool(self, cidr: str) -> AddressPool:
+        pool = AddressPool(cidr)
+        for pod in self._pods.values():
+            for box in pod.sandboxes:
+                for address in box.ips if box.ready else ():
+                    pool.claim(address)
+        return pool
 
     async def _pool(self) -> AddressPool:
         """The node's range; if nobody assigns one in ``RANGE_PATIENCE`` seconds, one that it makes up."""
@@ -124,7 +145,7 @@ class SimulatedRuntime:
                 async with clocks.timeout(self._clock, RANGE_PATIENCE):
                     await self._has_range.wait()
             except TimeoutError:
-                self._addresses = self._addresses or AddressPool(self._fallback)
+                self._addresses = self._addresses or self._new_pool(self._fallback)
         assert self._addresses is not None
         return self._addresses
 
@@ -162,6 +183,31 @@ class SimulatedRuntime:
         uid, pod = self._of(changed.id)
         pod.containers = [changed if c.id == changed.id else c for c in pod.containers]
         self._notify(uid)
+
+    def restore(self, pod: Object) -> None:
+        """Have again what the Pod's status says it has: simulated containers outlive their process only there."""
+        status = pod.get("status") or {}
+        fields = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        entries = [entry for field in fields for entry in status.get(field) or () if entry.get("containerID")]
+        uid = meta.uid(pod)
+        if not entries or uid in self._pods:
+            return
+        ready = status.get("phase") not in ("Failed", "Succeeded")
+        ips = () if pod["spec"].get("hostNetwork") else tuple(entry["ip"] for entry in status.get("podIPs") or ())
+        restored = _Pod(meta.name(pod), meta.namespace(pod), meta.annotations(pod))
+        self._pods[uid] = restored
+        box = Sandbox(_identity(uid), 0, ready, self._clock.now(), ips if ready else ())
+        restored.sandboxes.append(box)
+        self._owner[box.id] = uid
+        for address in box.ips:
+            if self._addresses is not None:
+                self._addresses.claim(address)
+        for entry in entries:
+            container = _restored(entry, box.id)
+            restored.containers.insert(0, container)
+            self._owner[container.id] = uid
+            if container.state == RUNNING:
+                self._schedule_end(restored, container)
 
     # -- sandboxes
 
@@ -236,12 +282,16 @@ class SimulatedRuntime:
             await self._clock.sleep(latency)
             if container_id not in self._owner:
                 raise RuntimeFailure(f"container {container_id} was removed while it started", code="NOT_FOUND")
-        self._replace(replace(container, state=RUNNING, started_at=self._clock.now()))
+        running = replace(container, state=RUNNING, started_at=self._clock.now())
+        self._replace(running)
+        self._schedule_end(pod, running)
+
+    def _schedule_end(self, pod: _Pod, container: Container) -> None:
         lasts = self._told(pod, "run-for", container.name)
         code = self._told(pod, "exit-code", container.name)
         if lasts is not None or code is not None:
-            seconds = duration(lasts) if lasts else 0.0
-            self._timers[container_id] = self._clock.call_later(seconds, self._end, container_id, int(code or 0))
+            left = container.started_at + (duration(lasts) if lasts else 0.0) - self._clock.now()
+            self._timers[container.id] = self._clock.call_later(left, self._end, container.id, int(code or 0))
 
     def _told(self, pod: _Pod, what: str, name: str) -> str | None:
         return pod.annotations.get(f"{PREFIX}{what}.{name}", pod.annotations.get(PREFIX + what))
@@ -330,6 +380,30 @@ class SimulatedRuntime:
 
     async def usage(self, container_id: str) -> Usage | None:
         return None
+
+
+def _restored(entry: Object, sandbox_id: str) -> Container:
+    """The container that a containerStatus tells of; in a back-off it is the one that ended last."""
+    ended = entry["state"].get("terminated") or (entry.get("lastState") or {}).get("terminated")
+    state = RUNNING if "running" in entry["state"] else EXITED
+    times = entry["state"]["running"] if state == RUNNING else ended or {}
+    started = parse_timestamp(times["startedAt"]) if times.get("startedAt") else 0.0
+    finished = parse_timestamp(times["finishedAt"]) if times.get("finishedAt") else 0.0
+    return Container(
+        entry["containerID"].rpartition("/")[2],
+        entry["name"],
+        sandbox_id,
+        entry.get("restartCount", 0),
+        state,
+        started,
+        started,
+        finished,
+        times.get("exitCode", 0),
+        times.get("reason", ""),
+        times.get("message", ""),
+        entry.get("image", ""),
+        entry.get("imageID", ""),
+    )
 
 
 def _identity(uid: str) -> str:
