@@ -11,13 +11,13 @@ import logging
 import socket
 import struct
 from random import Random
+from typing import Protocol
 
 from pinnace.core.clock import Clock, timeout
 from pinnace.core.supervisor import Tasks
 from pinnace.network.dns import records, wire
 from pinnace.network.dns.forward import Forwarder, ForwardError
-from pinnace.network.dns.records import Answer, Zone
-from pinnace.network.dns.view import InformedView
+from pinnace.network.dns.records import Answer, View, Zone
 from pinnace.network.dns.wire import Query, Record, WireError
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,17 @@ QUESTION = 4096
 OTHER_PORT = 10053
 
 
+class Known(View, Protocol):
+    """A view whose state has a number."""
+
+    @property
+    def serial(self) -> int: ...
+
+
 class DnsServer:
     """Answers for ``zone`` out of ``view`` and for everything else through ``forwarder``."""
 
-    def __init__(self, view: InformedView, zone: Zone, forwarder: Forwarder, clock: Clock) -> None:
+    def __init__(self, view: Known, zone: Zone, forwarder: Forwarder, clock: Clock) -> None:
         self._view = view
         self._zone = zone
         self._forwarder = forwarder
@@ -119,7 +126,11 @@ class DnsServer:
         answer = self._zone.answer(self._view, query.name, query.type, self._view.serial)
         if answer is None or answer.chase:
             return None
-        return self._write(query, answer, limit)
+        try:
+            return self._write(query, answer, limit)
+        except (ValueError, OSError):  # a name or address of an object that its validation let through
+            log.exception("cannot answer for %s: %s", query.name, answer)
+            return wire.write_answer(query, wire.SERVFAIL, limit)
 
     def _write(self, query: Query, answer: Answer, limit: int) -> bytes:
         return wire.write_answer(
