@@ -361,6 +361,18 @@ async def test_stopping_restores_the_host_and_a_killed_start_is_taken_over(tmp_p
         assert settings() == ("0", "0") and not table_there() and not interface_there()
 
 
+async def test_a_network_that_takes_service_addresses_is_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with node_network(tmp_path) as net:
+        assert "elsewhere" not in caplog.text
+        await net.network.stop()
+        ip(f"route add 10.96.64.0/20 via {NEIGHBOUR_IP}\nroute add 10.0.0.0/8 via {NEIGHBOUR_IP}\n")
+        net.network = net.make_network()
+        await net.network.start()
+        assert "routes 10.96.64.0/20 elsewhere" in caplog.text
+
+
 async def test_without_the_privilege_it_says_so(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")

@@ -10,10 +10,13 @@ process however that ends.
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from pathlib import Path
 
 from pinnace.network import links
+
+log = logging.getLogger(__name__)
 
 INTERFACE = "pinnace0"
 _LOCK = b"\0pinnace/network"
@@ -123,6 +126,12 @@ def _prepare(address: str, service_cidr: str) -> dict[str, str]:
     links.add_address(link.index, address)
     links.set_up(link.index)
     links.add_route(service_cidr, link.index)
+    if others := links.routes_inside(service_cidr, but=link.index):
+        log.warning(
+            "this machine routes %s elsewhere: Services with such addresses (of %s) are out of its own reach",
+            ", ".join(others),
+            service_cidr,
+        )
     loopback = links.find("lo")
     if loopback is not None and not loopback.up:
         links.set_up(loopback.index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
@@ -102,6 +103,22 @@ def add_route(network: str, index: int) -> None:
     body += netlink.attribute(_DST, socket.inet_aton(address)) + netlink.number(_OIF, index)
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         kernel.ask(_NEWROUTE, CREATE | REPLACE, body)
+
+
+def routes_inside(network: str, *, but: int) -> list[str]:
+    """Routes of the main table to (parts of) ``network`` that do not leave by the interface ``but``."""
+    wanted = ipaddress.IPv4Network(network)
+    found: list[str] = []
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        for route in kernel.ask(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+            _, length, _, _, table, *_ = _ROUTE.unpack_from(route)
+            held = netlink.attributes(route[_ROUTE.size :])
+            if table != _TABLE_MAIN or _DST not in held or held.get(_OIF) == struct.pack("=I", but):
+                continue
+            destination = ipaddress.IPv4Network((held[_DST], length))
+            if destination.subnet_of(wanted):
+                found.append(str(destination))
+    return found
 
 
 def default_link() -> Link | None:
