@@ -20,6 +20,7 @@ import httptools
 from pinnace.api.errors import ApiError, bad_request, internal, too_large
 from pinnace.apiserver import response
 from pinnace.apiserver.http import wire
+from pinnace.apiserver.http.outlets import PIPE_BUFFER, SLICE, RawPipe, WatchOutlet
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.response import Answer, Response, Stream, Takeover, WatchAnswer
 from pinnace.core.cooperate import breathe
@@ -35,16 +36,10 @@ HEADER_COUNT = 512
 #: Request bodies, as kube-apiserver limits them.
 BODY_BYTES = 3 * 1024 * 1024
 PIPELINED = 16
-#: Bodies are handed to the transport in pieces of this size.
-SLICE = 256 * 1024
 #: Bytes written without a look at other connections.
 AT_ONCE = 1024 * 1024
 #: A transport that holds more than this makes its writer wait.
 HIGH_WATER = 1024 * 1024
-#: Bytes that wait for a watcher that does not read.
-WATCH_BUFFER = 16 * 1024 * 1024
-#: Bytes that wait for a taken-over connection's handler before reading stops.
-PIPE_BUFFER = 256 * 1024
 
 
 class Connection(asyncio.Protocol):
@@ -65,13 +60,13 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._busy = False  # a request is being handled
         self._task: asyncio.Task[None] | None = None
-        self._watch: _WatchOutlet | None = None
-        self._pipe: _Pipe | None = None
+        self._watch: WatchOutlet | None = None
+        self._pipe: RawPipe | None = None
         #: What came in behind a request that asks for an upgrade, until it is known whether it gets it.
         self._early: bytearray | None = None
-        self._paused = False
+        self.paused = False
         self._drained: asyncio.Future[None] | None = None
-        self._lost = False
+        self.lost = False
         self._closing = False  # after the present answer
         self.reading = True  # between requests, or inside one that has not come in whole
         self.tick = server.tick  # when something last happened here
@@ -90,7 +85,7 @@ class Connection(asyncio.Protocol):
             self._certificate = tls.getpeercert(binary_form=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
+        self.lost = True
         self._server.forget(self)
         self._waiting.clear()
         self._resume_drained()
@@ -133,14 +128,14 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self.paused = True
 
     def resume_writing(self) -> None:
-        self._paused = False
+        self.paused = False
         self.tick = self._server.tick
         if self._watch is not None:
             self._watch.flush()
-        if not self._paused:
+        if not self.paused:
             self._resume_drained()
 
     def _resume_drained(self) -> None:
@@ -149,11 +144,11 @@ class Connection(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait until the transport takes more. Raises ConnectionError if the client is gone."""
-        while self._paused and not self._lost:
+        while self.paused and not self.lost:
             if self._drained is None or self._drained.done():
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
-        if self._lost:
+        if self.lost:
             raise ConnectionResetError("the client closed the connection")
 
     # -- httptools' side
@@ -267,7 +262,7 @@ class Connection(asyncio.Protocol):
                 except Exception:
                     log.exception("%s %s failed", request.method, request.path)
                     answer = response.of_error(internal("unexpected failure; the server's log has the details"))
-            if self._lost:
+            if self.lost:
                 return
             if isinstance(answer, Response):
                 await self._write(request, answer)
@@ -298,10 +293,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         early, self._early = self._early, None
-        if early and not self._failed and not self._lost:
+        if early and not self._failed and not self.lost:
             self._transport.resume_reading()
             asyncio.get_running_loop().call_soon(self.data_received, bytes(early))
-        if self._waiting and not self._lost:
+        if self._waiting and not self.lost:
             if len(self._waiting) == PIPELINED:
                 self._transport.resume_reading()
             # Not inline: hundreds of pipelined requests must not recurse or hold the loop.
@@ -310,7 +305,7 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         self._busy = False
-        if self._waiting and not self._lost:
+        if self._waiting and not self.lost:
             self._handle(*self._waiting.popleft())
         elif self._server.stopping:
             self._transport.close()
@@ -318,7 +313,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, error: ApiError) -> None:
         """Answer what cannot be read as a request, and end the connection once the client has seen why."""
         self._failed = True
-        if self._busy or self._lost:
+        if self._busy or self.lost:
             self._closing = True
             return
         answer = response.of_error(error)
@@ -365,7 +360,7 @@ class Connection(asyncio.Protocol):
             if len(part) <= SLICE:
                 self._transport.write(part)
                 written += len(part)
-                if self._paused:
+                if self.paused:
                     await self.drain()
                     written = 0
                 elif written >= AT_ONCE:
@@ -376,7 +371,7 @@ class Connection(asyncio.Protocol):
             for at in range(0, len(part), SLICE):
                 self._transport.write(view[at : at + SLICE])
                 written += SLICE
-                if self._paused:
+                if self.paused:
                     await self.drain()
                     written = 0
                 elif written >= AT_ONCE:  # a client that reads fast must not hold the loop
@@ -413,11 +408,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"" if self._closing else wire.LAST_CHUNK)
             self._done()
             return
-        self._watch = _WatchOutlet(self, answer, chunked=not self._closing)
+        self._watch = WatchOutlet(self, self._transport, answer, chunked=not self._closing)
         answer.start(self._watch)
 
     async def _take_over(self, answer: Takeover) -> None:
-        self._pipe = pipe = _Pipe(self, self._transport)
+        self._pipe = pipe = RawPipe(self, self._transport)
         early, self._early = self._early, None
         if early:
             self._transport.resume_reading()
@@ -447,118 +442,6 @@ class Connection(asyncio.Protocol):
     def watch_ended(self) -> None:
         self._watch = None
         self._done()
-
-
-class _WatchOutlet:
-    """A watch's way to its client: batches are bytes, shared with other connections."""
-
-    def __init__(self, connection: Connection, answer: WatchAnswer, *, chunked: bool) -> None:
-        self._connection = connection
-        self._transport = connection._transport
-        self._answer = answer
-        self._chunked = chunked
-        self._held: deque[bytes] = deque()
-        self._held_bytes = 0
-        self._ended = False
-
-    def deliver(self, batch: tuple[bytes, bytes]) -> None:
-        """``batch`` is the frames, bare and as an HTTP chunk."""
-        data = batch[1] if self._chunked else batch[0]
-        if not self._connection._paused:
-            if len(data) <= SLICE:
-                self._transport.write(data)
-            else:  # one large write costs far more than several
-                view = memoryview(data)
-                for at in range(0, len(data), SLICE):
-                    self._transport.write(view[at : at + SLICE])
-            return
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > WATCH_BUFFER:
-            log.warning("a watch is ended: its client does not read (%d bytes wait)", self._held_bytes)
-            self.stop()
-            self._transport.abort()
-
-    async def drained(self) -> None:
-        try:
-            while self._held or self._connection._paused:
-                self.flush()
-                await self._connection.drain()
-        except ConnectionError:
-            return
-
-    def flush(self) -> None:
-        while self._held and not self._connection._paused:
-            data = self._held.popleft()
-            self._held_bytes -= len(data)
-            self._transport.write(data)
-        if not self._held and self._ended:
-            self._close()
-
-    def finish(self, error: ApiError | None = None) -> None:
-        if self._ended:
-            return
-        self._answer.stop()
-        if error is not None:
-            self.deliver(self._answer.error(error))
-        self._ended = True
-        if not self._held:
-            self._close()
-
-    def _close(self) -> None:
-        if self._chunked:
-            self._transport.write(wire.LAST_CHUNK)
-        self._connection.watch_ended()
-
-    def stop(self) -> None:
-        self._ended = True
-        self._held.clear()
-        self._answer.stop()
-
-
-class _Pipe:
-    """The raw connection of a request that was taken over."""
-
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
-        self._connection = connection
-        self._transport = transport
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._ended = False
-        self._readable: asyncio.Future[None] | None = None
-
-    def feed(self, data: bytes) -> None:
-        if data:
-            self._chunks.append(data)
-            self._size += len(data)
-            if self._size > PIPE_BUFFER:
-                self._transport.pause_reading()
-        else:
-            self._ended = True
-        if self._readable is not None and not self._readable.done():
-            self._readable.set_result(None)
-
-    async def read(self) -> bytes:
-        while not self._chunks:
-            if self._ended:
-                return b""
-            self._readable = asyncio.get_running_loop().create_future()
-            await self._readable
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        if self._size > PIPE_BUFFER and not self._transport.is_closing():
-            self._transport.resume_reading()
-        self._size = 0
-        return data
-
-    async def write(self, data: bytes) -> None:
-        if self._connection._lost:
-            raise ConnectionResetError("the client closed the connection")
-        self._transport.write(data)
-        await self._connection.drain()
-
-    def close(self) -> None:
-        self._transport.close()
 
 
 class _Refused(Exception):
