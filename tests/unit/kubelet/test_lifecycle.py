@@ -279,6 +279,13 @@ class TestRestarts:
         assert restarts.remaining(entry, NOW + 601, NOW + 601) == 0
         assert restarts.following(entry, NOW + 601, NOW + 601).delay == 10
 
+    def test_rules_of_a_container(self) -> None:
+        rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+        subject = pod(restartPolicy="Never")
+        spec = subject["spec"]["containers"][0] | {"restartPolicy": "Never", "restartPolicyRules": [rule]}
+        assert restarts.should_restart(subject, spec, False, container(state=EXITED, code=42))
+        assert not restarts.should_restart(subject, spec, False, container(state=EXITED, code=1))
+
     def test_durations_as_go_writes_them(self) -> None:
         assert [restarts.go_duration(n) for n in (10, 80, 300, 3661)] == ["10s", "1m20s", "5m0s", "1h1m1s"]
 

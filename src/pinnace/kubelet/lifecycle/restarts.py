@@ -21,6 +21,11 @@ def should_restart(pod: Object, spec: Object, kind_is_init: bool, container: Con
         if is_sidecar(spec):
             return True
         return container.exit_code != 0 and pod["spec"].get("restartPolicy", "Always") != "Never"
+    for rule in spec.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        listed = container.exit_code in (codes.get("values") or ())
+        if rule.get("action") == "Restart" and listed is (codes.get("operator") == "In"):
+            return True
     policy = spec.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
     if policy == "Always":
         return True

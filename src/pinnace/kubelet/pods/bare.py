@@ -51,6 +51,9 @@ class BarePreparation:
     async def finished(self, container: Container) -> str:
         return ""
 
+    def forget(self, container: Container) -> None:
+        return None
+
     async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
         return None
 

@@ -38,6 +38,9 @@ class Preparation(Protocol):
     async def finished(self, container: Container) -> str:
         """What an ended container left as its termination message."""
 
+    def forget(self, container: Container) -> None:
+        """A dead container was removed: what it left goes too."""
+
     async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
         """Undo ``mount``, also when another process did it. Idempotent. Raises OSError."""
 

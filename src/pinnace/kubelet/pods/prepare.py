@@ -93,6 +93,11 @@ class MachinePreparation:
 
     async def sandbox(self, pod: Object, attempt: int) -> Config:
         settings, spec = self._settings, pod["spec"]
+        if spec.get("runtimeClassName"):
+            text = (
+                f"Failed to create pod sandbox: RuntimeClass {spec['runtimeClassName']!r}: not supported by this node"
+            )
+            raise StartFailure("CreatePodSandboxError", text, event="FailedCreatePodSandBox")
         name = "" if spec.get("hostNetwork") else dns.hostname(pod, settings.cluster_domain)[0]
         conf = self._resolv_conf(pod)
         sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
@@ -244,6 +249,14 @@ class MachinePreparation:
         if not text and policy == "FallbackToLogsOnError" and container.exit_code and container.log_path:
             text = tail_of(Path(container.log_path), LOG_MESSAGE_LINES, LOG_MESSAGE_LIMIT)
         return text or container.message
+
+    def forget(self, container: Container) -> None:
+        if file := container.annotations.get(TERMINATION_FILE):
+            Path(file).unlink(missing_ok=True)
+        if container.log_path:
+            path = Path(container.log_path)
+            for log in (path, *path.parent.glob(f"{path.name}.*")):
+                log.unlink(missing_ok=True)
 
     async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
         self._objects.release(f"{uid}/env")

@@ -26,6 +26,8 @@ from pinnace.kubelet.runtime.base import EXITED, Config, PodState, RuntimeFailur
 
 log = logging.getLogger(__name__)
 
+#: Seconds that a container which could not be run is shown as such before it is tried again.
+SHOWN = 2.0
 _FIELDS = {REGULAR: "containers", INIT: "initContainers", EPHEMERAL: "ephemeralContainers"}
 
 
@@ -118,7 +120,7 @@ class Starter:
             try:
                 await runtime.start_container(identity)
             except (RuntimeFailure, TimeoutError) as error:
-                raise _failed("RunContainerError", str(error)) from error
+                raise _failed("RunContainerError", str(error), hold=SHOWN) from error  # then its back-off counts
             self._host.recorder.event(pod, NORMAL, "Started", "Container started", field_path=path)
         if hook := (spec.get("lifecycle") or {}).get("postStart"):
             await self._post_start(pod, spec, identity, hook, path)
@@ -169,5 +171,5 @@ def _code(error: Exception) -> str:
     return "".join(part.capitalize() for part in getattr(error, "code", "UNKNOWN").split("_"))
 
 
-def _failed(reason: str, message: str) -> StartFailure:
-    return StartFailure(reason, message, event="Failed", event_message=f"Error: {message}")
+def _failed(reason: str, message: str, hold: float = 10.0) -> StartFailure:
+    return StartFailure(reason, message, event="Failed", event_message=f"Error: {message}", hold=hold)

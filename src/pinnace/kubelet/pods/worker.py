@@ -289,6 +289,9 @@ class PodWorker:
                 await self._host.runtime.stop_sandbox(action.id)
             elif isinstance(action, RemoveContainer):
                 await self._host.runtime.remove_container(action.id)
+                for container in state.containers:
+                    if container.id == action.id:
+                        self._host.preparation.forget(container)
             elif isinstance(action, RemoveSandbox):
                 await self._host.runtime.remove_sandbox(action.id)
             elif isinstance(action, CreateSandbox):
@@ -312,6 +315,8 @@ class PodWorker:
 
     async def _start(self, action: StartContainer) -> None:
         name = action.name
+        if action.backoff is not None:
+            self._backoff[name] = action.backoff
         try:
             await self._starter.container(self.pod, action, lambda why: self._show_waiting(name, why))
         except StartFailure as failure:
@@ -324,8 +329,6 @@ class PodWorker:
             return
         self._waiting.pop(name, None)
         self._hold.pop(name, None)
-        if action.backoff is not None:
-            self._backoff[name] = action.backoff
 
     def _show_waiting(self, name: str, why: Waiting | None) -> None:
         if why is None:
