@@ -14,6 +14,7 @@ from tests.nodes import Node, real_node
 
 from pinnace.api import meta
 from pinnace.api.resources import CONFIG_MAPS, PODS, SECRETS
+from pinnace.kubelet.volumes.claims import CLAIMS, VOLUMES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLEEP = ["sleep", "1000"]
@@ -303,6 +304,57 @@ async def test_host_paths_are_checked(node: Node) -> None:
             break
         await asyncio.sleep(0.05)
     assert ("FailedMount", text) in await node.events("host")
+
+
+async def test_claims_on_directories_of_the_node(node: Node) -> None:
+    local = node.directory / "local"
+    local.mkdir()
+    for name, source in (("pv-host", {"hostPath": {"path": str(node.directory / "made")}}), ("pv-local", local)):
+        spec: dict[str, Any] = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+        if isinstance(source, dict):
+            spec |= source
+        else:
+            term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node"]}]}
+            spec |= {
+                "local": {"path": str(source)},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
+                "storageClassName": "local",
+            }
+        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+        await node.client.create(VOLUMES, volume)
+    for name in ("pv-host", "pv-local"):
+        body = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+                "volumeName": name,
+                "storageClassName": "",
+            },
+        }
+        await node.client.create(CLAIMS, body)
+        if name == "pv-host":
+            change = {"status": {"phase": "Bound"}}
+            await node.client.patch(CLAIMS, name, change, "default", subresource="status")
+    volumes = [{"name": n, "persistentVolumeClaim": {"claimName": n}} for n in ("pv-host", "pv-local")]
+    mounts = [{"name": n, "mountPath": f"/{n}"} for n in ("pv-host", "pv-local")]
+    spec = {"containers": [shell("echo a >/pv-host/x; echo b >/pv-local/y; sleep 1000", volumeMounts=mounts)]}
+    await node.pod("claims", {**spec, "volumes": volumes})
+    text = 'MountVolume.SetUp failed for volume "pv-local" : persistentvolumeclaim "pv-local" not bound'
+    for _ in range(60):
+        if ("FailedMount", text) in await node.events("claims"):
+            break
+        await asyncio.sleep(0.05)
+    assert ("FailedMount", text) in await node.events("claims")
+    await node.client.patch(CLAIMS, "pv-local", {"status": {"phase": "Bound"}}, "default", subresource="status")
+    await node.wait_ready("claims")
+    for _ in range(50):
+        if (local / "y").exists():
+            break
+        await asyncio.sleep(0.05)
+    assert ((node.directory / "made" / "x").read_text(), (local / "y").read_text()) == ("a\n", "b\n")
 
 
 async def test_names_are_resolved_as_the_policy_says(node: Node) -> None:

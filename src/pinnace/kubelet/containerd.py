@@ -85,6 +85,10 @@ class Containerd:
         return self.directory / "containerd.sock"
 
     @property
+    def config_file(self) -> Path:
+        return self.directory / "config.toml"
+
+    @property
     def _pid_file(self) -> Path:
         return self.directory / "containerd.pid"
 
@@ -117,7 +121,7 @@ class Containerd:
             cni_conf=self.cni_conf,
             certs=self.certs,
         )
-        (self.directory / "config.toml").write_text(text)
+        self.config_file.write_text(text)
 
     async def _adopt(self) -> bool:
         """Whether one that an earlier process left behind answers on the socket."""
@@ -139,12 +143,12 @@ class Containerd:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):  # none was started, or it is gone
             return 0
-        return pid if str(self.directory / "config.toml").encode() in command else 0
+        return pid if str(self.config_file).encode() in command else 0
 
     async def _launch(self) -> None:
         if self._log_file.exists() and self._log_file.stat().st_size > LOG_LIMIT:
             self._log_file.unlink()
-        command = [*self._prefix, self._binary, "--config", str(self.directory / "config.toml")]
+        command = [*self._prefix, self._binary, "--config", str(self.config_file)]
         try:
             with self._log_file.open("ab") as output:
                 self._process = await asyncio.create_subprocess_exec(

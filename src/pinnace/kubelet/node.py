@@ -9,6 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import orjson
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_reason
@@ -59,28 +62,34 @@ class NodeAgent:
         self._client = client
         self._clock = clock
         self._problem = problem
-        self._reported: Object = {}
+        self._reported = b""  # the last status's digest
         self._reported_at = float("-inf")
-        self._node: Object = {}
-        self._lease: Object | None = None
+        self._uid = ""
+        self._since: dict[str, tuple[str, str]] = {}  # condition -> status, since when
+        self._has_lease = False
 
     async def register(self) -> None:
         """Create the Node, or take over the one of this name, and report. Raises ApiError, OSError."""
         wanted = self._object()
         try:
-            self._node = await self._client.create(NODES, wanted)
+            node = await self._client.create(NODES, wanted)
         except ApiError as error:
             if not is_reason(error, "AlreadyExists"):
                 raise
             change = {"metadata": {"labels": wanted["metadata"]["labels"]}}
-            self._node = await self._client.patch(NODES, self.description.name, change)
+            self._learn(await self._client.patch(NODES, self.description.name, change))
             await self.report(force=True)
         else:
-            self._reported, self._reported_at = wanted["status"], self._clock.monotonic()
-        self._learn(self._node)
+            self._learn(node)
+            self._reported, self._reported_at = _digest(wanted["status"]), self._clock.monotonic()
 
     def _learn(self, node: Object) -> None:
-        self._node = node
+        self._uid = meta.uid(node)
+        self._since = {
+            condition["type"]: (condition["status"], condition["lastTransitionTime"])
+            for condition in (node.get("status") or {}).get("conditions") or ()
+            if condition.get("lastTransitionTime")
+        }
         self.pod_cidr = str((node.get("spec") or {}).get("podCIDR") or "")
 
     async def refresh(self) -> None:
@@ -134,8 +143,9 @@ class NodeAgent:
             wanted.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
         conditions = []
         for type, status, reason, message in wanted:
-            old = meta.condition({"status": self._reported}, type) or meta.condition(self._node, type)
-            since = old["lastTransitionTime"] if old is not None and old.get("status") == status else now
+            known, since = self._since.get(type, ("", now))
+            if known != status:
+                since = now
             conditions.append(
                 {
                     "type": type,
@@ -152,7 +162,8 @@ class NodeAgent:
         """Write the status if it changed or is due. Registers anew if somebody deleted the Node."""
         status = self._status()
         due = force or self._clock.monotonic() - self._reported_at >= REPORT
-        if not due and _steady(status) == _steady(self._reported):
+        digest = _digest(status)
+        if not due and digest == self._reported:
             return
         try:
             self._learn(
@@ -168,28 +179,29 @@ class NodeAgent:
             if not is_reason(error, "NotFound"):
                 raise
             log.warning("node %s is gone from the API server: registering it again", self.description.name)
-            self._reported = {}
+            self._reported = b""
             await self.register()
             return
-        self._reported, self._reported_at = status, self._clock.monotonic()
+        self._reported, self._reported_at = digest, self._clock.monotonic()
 
     async def renew(self) -> None:
         """Renew the node's Lease, making it if need be."""
         name = self.description.name
         now = timestamp_micro(self._clock.now())
-        if self._lease is None:
-            self._lease = await self._find_or_create(now)
+        if not self._has_lease:
+            await self._find_or_create(now)
+            self._has_lease = True
             return
         try:
-            self._lease = await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
+            await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
         except ApiError as error:
             if not is_reason(error, "NotFound"):
                 raise
-            self._lease = await self._find_or_create(now)
+            await self._find_or_create(now)
 
-    async def _find_or_create(self, now: str) -> Object:
+    async def _find_or_create(self, now: str) -> None:
         name = self.description.name
-        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": meta.uid(self._node)}
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self._uid}
         spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
         lease = {
             "kind": "Lease",
@@ -198,18 +210,19 @@ class NodeAgent:
             "spec": spec,
         }
         try:
-            return await self._client.create(LEASES, lease)
+            await self._client.create(LEASES, lease)
+            return
         except ApiError as error:
             if not is_reason(error, "AlreadyExists"):
                 raise
         change = {"metadata": {"ownerReferences": [owner]}, "spec": spec}
-        return await self._client.patch(LEASES, name, change, LEASE_NAMESPACE)
+        await self._client.patch(LEASES, name, change, LEASE_NAMESPACE)
 
 
-def _steady(status: Object) -> Object:
-    """A status without what changes at every report."""
+def _digest(status: Object) -> bytes:
+    """Of a status without what changes at every report."""
     conditions = [
         {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
         for condition in status.get("conditions") or ()
     ]
-    return {**status, "conditions": conditions}
+    return blake2b(orjson.dumps({**status, "conditions": conditions}), digest_size=16).digest()

@@ -31,6 +31,7 @@ from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import Image, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.server import KubeletServer
+from pinnace.kubelet.volumes.claims import Claims
 from pinnace.kubelet.volumes.manager import Volumes
 from pinnace.kubelet.volumes.tokens import Tokens
 
@@ -101,12 +102,14 @@ class Kubelet:
             self.settings.pods_dir,
             self._objects,
             Tokens(client, clock),
+            Claims(client),
             clock,
             node_ips=[node_ip],
             allocatable=self.settings.allocatable,
         )
+        self._cgroups = Cgroups()
         preparation = MachinePreparation(
-            self.settings, self._volumes, self._objects, self._informers.of(SERVICES), Cgroups()
+            self.settings, self._volumes, self._objects, self._informers.of(SERVICES), self._cgroups
         )
         host = Host(
             client,
@@ -208,8 +211,10 @@ class Kubelet:
             async with gate:
                 await self.runtime.stop_sandbox(sandbox_id)
 
-        boxes = [box.id for state in (await self.runtime.pods()).values() for box in state.sandboxes]
-        await asyncio.gather(*map(end, boxes))
+        pods = await self.runtime.pods()
+        await asyncio.gather(*(end(box.id) for state in pods.values() for box in state.sandboxes))
+        for uid in pods:
+            self._cgroups.remove(uid)
         self._volumes.unmount_all()
 
     async def stop(self) -> None:

@@ -60,6 +60,21 @@ class Cgroups:
                 self._remove(inner)
             self._remove(directory)
 
+    def processes(self, uid: str) -> set[int]:
+        """Who runs in the Pod's cgroup."""
+        return {
+            int(pid)
+            for directory in self._of(uid)
+            for file in directory.rglob("cgroup.procs")
+            for pid in file.read_text().split()
+        }
+
+    def remove_if_empty(self) -> None:
+        """Remove what all Pods' cgroups are in, where there are none."""
+        for hierarchy in self._hierarchies():
+            for name in ("kubepods/burstable", "kubepods/besteffort", "kubepods"):
+                self._remove(hierarchy / name)
+
     def _of(self, uid: str) -> Iterator[Path]:
         for hierarchy in self._hierarchies():
             for middle in ("", "burstable", "besteffort"):

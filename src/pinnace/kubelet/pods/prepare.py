@@ -208,7 +208,9 @@ class MachinePreparation:
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         found: list[Config] = []
         for mount in spec.get("volumeMounts") or ():
-            path = self._volumes.path(meta.uid(pod), volumes[mount["name"]])
+            volume = volumes[mount["name"]]
+            path = self._volumes.path(meta.uid(pod), volume)
+            claim = volume.get("persistentVolumeClaim") or {}
             sub = mount.get("subPath") or expand(mount.get("subPathExpr") or "", environment)
             if sub:
                 path = _sub_path(path, sub)
@@ -216,7 +218,7 @@ class MachinePreparation:
             entry: Config = {
                 "container_path": target if target.startswith("/") else f"/{target}",
                 "host_path": str(path),
-                "readonly": bool(mount.get("readOnly")),
+                "readonly": bool(mount.get("readOnly") or claim.get("readOnly")),
             }
             if propagation := _PROPAGATION.get(mount.get("mountPropagation") or ""):
                 entry["propagation"] = propagation

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+
+import orjson
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_reason
@@ -28,7 +31,7 @@ class StatusWriter:
     def __init__(self, client: Client, clock: Clock, *, writers: int = WRITERS) -> None:
         self._client = client
         self._pending: dict[str, tuple[Object, Object]] = {}  # Pod UID -> Pod, status to write
-        self._written: dict[str, Object] = {}
+        self._written: dict[str, bytes] = {}  # Pod UID -> digest of its status
         self._after: dict[str, list[Callable[[], Awaitable[None]]]] = {}
         self._queue: WorkQueue[str] = WorkQueue(clock, base_delay=0.05, max_delay=10.0)
         self._tasks = Tasks("status", clock)
@@ -46,8 +49,8 @@ class StatusWriter:
     def put(self, pod: Object, status: Object) -> bool:
         """Have ``status`` written; False if it is what was put last."""
         uid = meta.uid(pod)
-        last = self._pending[uid][1] if uid in self._pending else self._written.get(uid)
-        if last == status:
+        pending = self._pending.get(uid)
+        if pending[1] == status if pending is not None else self._written.get(uid) == _digest(status):
             return False
         self._pending[uid] = (pod, status)
         self._queue.add(uid)
@@ -69,7 +72,7 @@ class StatusWriter:
         if entry is not None:
             pod, status = entry
             if await self._patch(pod, status):
-                self._written[uid] = status
+                self._written[uid] = _digest(status)
             if self._pending.get(uid) is entry:
                 del self._pending[uid]
         while works := self._after.get(uid):
@@ -100,6 +103,10 @@ class StatusWriter:
     def _failed(self, uid: str, error: Exception, delay: float) -> None:
         pod = self._pending.get(uid)
         log.warning("cannot write the status of Pod %s: %s", meta.key(pod[0]) if pod else uid, error)
+
+
+def _digest(status: Object) -> bytes:
+    return blake2b(orjson.dumps(status, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _patch_of(old: Object, new: Object) -> Object:

@@ -23,6 +23,7 @@ from pinnace.core.workqueue import WorkQueue
 from pinnace.kubelet.objects import ObjectCache
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.volumes import atomic, host_path, mounts, payload
+from pinnace.kubelet.volumes.claims import Claims
 from pinnace.kubelet.volumes.payload import PayloadError
 from pinnace.kubelet.volumes.tokens import Tokens
 
@@ -52,6 +53,7 @@ class Volumes:
         pods_dir: Path,
         objects: ObjectCache,
         tokens: Tokens,
+        claims: Claims,
         clock: Clock,
         *,
         node_ips: Sequence[str],
@@ -60,6 +62,7 @@ class Volumes:
         self._pods_dir = pods_dir
         self._objects = objects
         self._tokens = tokens
+        self._claims = claims
         self._clock = clock
         self._node_ips = node_ips
         self._allocatable = allocatable
@@ -69,7 +72,9 @@ class Volumes:
         self._stale: WorkQueue[str] = WorkQueue(clock, base_delay=1.0, max_delay=60.0)
 
     def path(self, uid: str, volume: Object) -> Path:
-        """Where a volume is on the node."""
+        """Where a volume is on the node. Raises StartFailure for a kind that is not supported."""
+        if (claimed := self._claims.path(uid, volume["name"])) is not None:
+            return claimed
         if source := volume.get("hostPath"):
             return Path(source["path"])
         for kind, plugin in _PLUGINS.items():
@@ -99,6 +104,9 @@ class Volumes:
 
     async def _set_up(self, pod: Object, volume: Object) -> None:
         uid = meta.uid(pod)
+        if "persistentVolumeClaim" in volume or "ephemeral" in volume:
+            await self._claims.resolve(pod, volume)
+            return
         path = self.path(uid, volume)
         if source := volume.get("hostPath"):
             host_path.prepare(path, str(source.get("type") or ""))
@@ -202,6 +210,7 @@ class Volumes:
             mounted.timer.cancel()
         self._objects.release(uid)
         self._tokens.forget(uid)
+        self._claims.forget(uid)
         directory = self._pods_dir / uid
         if not directory.exists():
             return
