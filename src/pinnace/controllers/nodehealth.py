@@ -31,7 +31,7 @@ _NO_EXECUTE = frozenset({NOT_READY, UNREACHABLE})
 def ready_status(node: Object) -> str:
     """``True``, ``False`` or ``Unknown``; a node that never told is Unknown."""
     ready = meta.condition(node, "Ready")
-    return str(ready["status"]) if ready is not None else "Unknown"
+    return str(ready.get("status") or "Unknown") if ready is not None else "Unknown"
 
 
 def is_ready(node: Object) -> bool:
@@ -43,7 +43,7 @@ def silent_conditions(node: Object, now: float) -> list[Object]:
     conditions: list[Object] = []
     held = list((node.get("status") or {}).get("conditions") or ())
     for condition in held:
-        if condition["type"] in _WATCHED and condition["status"] != "Unknown":
+        if condition.get("type") in _WATCHED and condition.get("status") != "Unknown":
             condition = {
                 **condition,
                 "status": "Unknown",
@@ -52,7 +52,7 @@ def silent_conditions(node: Object, now: float) -> list[Object]:
                 "lastTransitionTime": timestamp(now),
             }
         conditions.append(condition)
-    known = {condition["type"] for condition in held}
+    known = {condition.get("type") for condition in held}
     conditions += [
         {
             "type": type,
@@ -75,7 +75,7 @@ def taints(node: Object, *, evict: bool | None, now: float) -> list[Object]:
     """
     scheduling: set[str] = set()
     for condition in (node.get("status") or {}).get("conditions") or ():
-        taint = _BY_CONDITION.get(condition["type"], {}).get(condition["status"])
+        taint = _BY_CONDITION.get(condition.get("type", ""), {}).get(condition.get("status", ""))
         if taint is not None:
             scheduling.add(taint)
     if node["spec"].get("unschedulable"):
