@@ -89,7 +89,7 @@ class Kubelet:
         self._informers = Informers(client, clock)
         self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={node_name}")
         self._recorder = Recorder(client, clock, "kubelet", host=node_name)
-        self._statuses = StatusWriter(client, clock)
+        self._statuses = StatusWriter(lambda _: client, clock)
         self._objects = ObjectCache(client, clock)
         facts = machine.inspect(root_dir)
         self._problem = "container runtime status check may not have completed yet"

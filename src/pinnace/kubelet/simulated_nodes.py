@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pinnace.api.errors import ApiError
@@ -57,7 +58,8 @@ class _Node:
 
 class SimulatedNodes:
     """Part: ``names`` become nodes whose Pods "run" here. With ``tls`` (``server.tls_context``) one server
-    at ``address``, on a free port, answers for all of them (logs, exec)."""
+    at ``address``, on a free port, answers for all of them (logs, exec). Each node registers, reports and writes the
+    statuses of its Pods with ``client_of(name)``; ``client``, the default for that, does what they share."""
 
     name = "simulated nodes"
 
@@ -73,14 +75,15 @@ class SimulatedNodes:
         tls: ssl.SSLContext | None = None,
         start_latency: float = 0.0,
         labels: dict[str, str] | None = None,
+        client_of: Callable[[str], Client] | None = None,
     ) -> None:
-        self._client = client
+        self._clients = {name: client_of(name) if client_of is not None else client for name in names}
         self._clock = clock
         self._pods = informers.of(PODS)
         self._node_objects = informers.of(NODES)
         quiet = len(names) > EVENTFUL
         self._recorder = WarningsOnly(client, clock, "kubelet") if quiet else Recorder(client, clock, "kubelet")
-        self._statuses = StatusWriter(client, clock, writers=32)
+        self._statuses = StatusWriter(self._clients.__getitem__, clock, writers=32)
         self._tasks = Tasks(self.name, clock)
         self._images: dict[str, Image] = {}
         self._nodes = {
@@ -112,8 +115,9 @@ class SimulatedNodes:
             labels=labels,
             annotations={ANNOTATION: "true"},
         )
+        client = self._clients[name]
         host = Host(
-            self._client,
+            client,
             self._clock,
             runtime,
             self._recorder,
@@ -124,7 +128,7 @@ class SimulatedNodes:
             (address,),
             Puller(runtime, self._recorder, self._clock),
         )
-        return _Node(NodeAgent(self._client, self._clock, description), runtime, PodManager(host, self._pods))
+        return _Node(NodeAgent(client, self._clock, description), runtime, PodManager(host, self._pods))
 
     def manager(self, node: str) -> PodManager | None:
         found = self._nodes.get(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -263,10 +264,10 @@ class MachinePreparation:
     async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
         self._objects.release(f"{uid}/env")
         self._cgroups.remove(uid)
-        self._volumes.teardown(uid)
+        await self._volumes.teardown(uid)
         if not keep_logs:
             for directory in self._settings.logs_dir.glob(f"*_{uid}"):
-                shutil.rmtree(directory, ignore_errors=True)
+                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
     async def left_behind(self) -> list[str]:
         try:

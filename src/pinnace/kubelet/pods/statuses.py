@@ -26,10 +26,11 @@ WRITERS = 8
 
 
 class StatusWriter:
-    """Shared by all nodes of a process. Bounded by the number of Pods."""
+    """Shared by all nodes of a process, each of which writes with ``client_of(name)``. Bounded by the number of
+    Pods."""
 
-    def __init__(self, client: Client, clock: Clock, *, writers: int = WRITERS) -> None:
-        self._client = client
+    def __init__(self, client_of: Callable[[str], Client], clock: Clock, *, writers: int = WRITERS) -> None:
+        self._client_of = client_of
         self._pending: dict[str, tuple[Object, Object]] = {}  # Pod UID -> Pod, status to write
         self._written: dict[str, bytes] = {}  # Pod UID -> digest of its status
         self._after: dict[str, list[Callable[[], Awaitable[None]]]] = {}
@@ -83,7 +84,7 @@ class StatusWriter:
     async def _patch(self, pod: Object, status: Object) -> bool:
         change = {"metadata": {"uid": meta.uid(pod)}, "status": _patch_of(pod.get("status") or {}, status)}
         try:
-            await self._client.patch(
+            await self._client_of(pod["spec"]["nodeName"]).patch(
                 PODS,
                 meta.name(pod),
                 change,

@@ -107,7 +107,31 @@ class HttpServer:
         except Refusal as refusal:
             answer = Answer(refusal.status, f"{refusal}\n".encode())
         if answer is not None:
-            await _write(writer, answer)
+            await self._write(writer, answer)
+
+    async def _write(self, writer: asyncio.StreamWriter, answer: Answer) -> None:
+        head = [
+            f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Error')}",
+            f"Content-Type: {answer.content_type}",
+        ]
+        head += [f"{name}: {value}" for name, value in answer.headers]
+        head.append("Connection: close")
+        if isinstance(answer.body, bytes):
+            head.append(f"Content-Length: {len(answer.body)}")
+            writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + answer.body)
+            await writer.drain()
+            return
+        head.append("Transfer-Encoding: chunked")
+        writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+        try:
+            async for chunk in answer.body:
+                writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                await writer.drain()
+                await self._clock.sleep(0)  # a long log must not hold the event loop
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+        finally:
+            await answer.body.aclose()
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
@@ -138,24 +162,3 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> R
         body = await reader.readexactly(int(lengths[0]))
     certificate = writer.get_extra_info("peercert") or {}
     return Request(parts[0], unquote(url.path), query, pairs, headers, body, certificate, reader, writer)
-
-
-async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
-    head = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Error')}", f"Content-Type: {answer.content_type}"]
-    head += [f"{name}: {value}" for name, value in answer.headers]
-    head.append("Connection: close")
-    if isinstance(answer.body, bytes):
-        head.append(f"Content-Length: {len(answer.body)}")
-        writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + answer.body)
-        await writer.drain()
-        return
-    head.append("Transfer-Encoding: chunked")
-    writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
-    try:
-        async for chunk in answer.body:
-            writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            await writer.drain()
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
-    finally:
-        await answer.body.aclose()

@@ -7,6 +7,7 @@ mounted it is gone.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -203,7 +204,7 @@ class Volumes:
 
     # -- the end
 
-    def teardown(self, uid: str) -> None:
+    async def teardown(self, uid: str) -> None:
         """Unmount and remove the Pod's volumes. Idempotent. Raises OSError."""
         mounted = self._mounted.pop(uid, None)
         if mounted is not None and mounted.timer is not None:
@@ -212,11 +213,8 @@ class Volumes:
         self._tokens.forget(uid)
         self._claims.forget(uid)
         directory = self._pods_dir / uid
-        if not directory.exists():
-            return
-        for point in mounts.mounted_below(directory):
-            mounts.unmount(point)
-        shutil.rmtree(directory, onerror=_complain)
+        if directory.exists():
+            await asyncio.to_thread(_remove, directory)  # an emptyDir may hold anything
 
     def unmount_all(self) -> None:
         """Take away what is mounted, as a reboot would; files on disk stay. Raises OSError."""
@@ -228,6 +226,12 @@ class Volumes:
         for mounted in self._mounted.values():
             if mounted.timer is not None:
                 mounted.timer.cancel()
+
+
+def _remove(directory: Path) -> None:
+    for point in mounts.mounted_below(directory):
+        mounts.unmount(point)
+    shutil.rmtree(directory, onerror=_complain)
 
 
 def _complain(function: Any, path: str, error: Any) -> None:
