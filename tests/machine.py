@@ -67,6 +67,7 @@ class Machine:
             "route add default dev eth0",
         ):
             subprocess.run(["ip", "-n", self.name, *command.split()], check=True)
+        self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")  # or it has what this computer has
 
     def run(
         self, *command: str | Path, timeout: float = 60.0, check: bool = True, input: str | None = None

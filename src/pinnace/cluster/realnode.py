@@ -27,6 +27,21 @@ def cni_directory(data_dir: Path) -> Path:
     return data_dir / "node" / "cni"
 
 
+def kubelet_directory(data_dir: Path) -> Path:
+    return data_dir / "node" / "kubelet"
+
+
+def private_containerd(data_dir: Path, clock: Clock, found: machine.Machine) -> Containerd:
+    """The node's own containerd, not started."""
+    return Containerd(
+        containerd_directory(data_dir),
+        clock,
+        cni_bin=found.cni_bin or machine.CNI_DIRECTORIES[0],
+        cni_conf=cni_directory(data_dir),
+        binary=found.containerd,
+    )
+
+
 class RealNode:
     """Part: the kubelet with its containerd. Stopping it ends its containers; a kill leaves them running, and the next
     start goes on with them."""
@@ -36,20 +51,13 @@ class RealNode:
     def __init__(
         self, client: Client, clock: Clock, data_dir: Path, found: machine.Machine, *, tls: ssl.SSLContext
     ) -> None:
-        assert found.cni_bin is not None
-        containerd = Containerd(
-            containerd_directory(data_dir),
-            clock,
-            cni_bin=found.cni_bin,
-            cni_conf=cni_directory(data_dir),
-            binary=found.containerd,
-        )
+        containerd = private_containerd(data_dir, clock, found)
         self._kubelet = Kubelet(
             client,
             clock,
             node_name=machine.node_name(),
             runtime=CriRuntime(str(containerd.socket), clock),
-            root_dir=data_dir / "node" / "kubelet",
+            root_dir=kubelet_directory(data_dir),
             node_ip=machine.primary_address(),
             cluster_dns=(config.CLUSTER_DNS,),
             cluster_domain=config.CLUSTER_DOMAIN,

@@ -245,7 +245,7 @@ async def import_image(socket: Path, file: Path) -> list[str]:
         raise ContainerdFailed(f"cannot run ctr, containerd's own client: {error}") from error
     output, errors = await process.communicate()
     if process.returncode:
-        text = (errors or output).decode(errors="replace").strip().removeprefix("ctr: ")
+        *_, text = (errors or output).decode(errors="replace").strip().rpartition("ctr: ")
         raise ContainerdFailed(f"{file}: {text}")
     return [line.split()[1] for line in output.decode(errors="replace").splitlines() if line.startswith("unpacking ")]
 

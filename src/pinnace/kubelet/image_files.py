@@ -31,7 +31,7 @@ def names_in(file: Path) -> list[str]:
     except OSError as error:
         raise ImageFileError(f"{file}: {error.strerror or error}") from error
     except (tarfile.TarError, EOFError) as error:
-        raise ImageFileError(f"{file} is not a tar file: {str(error).partition(chr(10))[0]}") from error
+        raise ImageFileError(f"{file} is not a tar file: {str(error).partition(chr(10))[0].rstrip(':')}") from error
     raise ImageFileError(
         f"{file} is no image: it has neither manifest.json (docker-archive) nor index.json (OCI layout)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,12 +63,14 @@ class Cgroups:
 
     def processes(self, uid: str) -> set[int]:
         """Who runs in the Pod's cgroup."""
-        return {
-            int(pid)
-            for directory in self._of(uid)
-            for file in directory.rglob("cgroup.procs")
-            for pid in file.read_text().split()
-        }
+        found: set[int] = set()
+        for directory in self._of(uid):
+            for inner, _, _ in os.walk(directory):
+                try:
+                    found.update(map(int, Path(inner, "cgroup.procs").read_text().split()))
+                except OSError as error:  # removed meanwhile, and so nobody is in it
+                    log.debug("%s", error)
+        return found
 
     def remove_if_empty(self) -> None:
         """Remove what all Pods' cgroups are in, where there are none."""

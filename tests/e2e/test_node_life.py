@@ -1,0 +1,223 @@
+"""A real node from first start to purge, without a registry: images from files, a containerd that dies, ``down`` and
+``up``, and a kill; nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import images
+from tests.machine import PINNACE, Machine, eventually
+from tests.tools import Kubectl
+
+SCRIPT = "n=0; while :; do n=$((n+1)); echo $n; sleep 0.1; done"
+MANIFEST = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: counts}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: registry.example/tools:v1
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, '{SCRIPT}']
+    ports: [{{containerPort: 80, hostPort: 18080}}]
+    volumeMounts: [{{name: token, mountPath: /token}}]
+  volumes:
+  - name: token
+    secret: {{secretName: token}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: token}}
+stringData: {{token: abc}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: guaranteed}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: registry.example/other:v1
+    command: [sleep, "1000"]
+    resources: {{limits: {{cpu: 100m, memory: 32Mi}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    directory = tmp_path_factory.mktemp("archives")
+    layer = images.base_layer().content()
+    config = {"Cmd": ["sh"], "Env": ["PATH=/bin"]}
+    return [
+        images.docker_archive(directory / "docker.tar", ["registry.example/tools:v1"], layer, config),
+        images.oci_archive(directory / "oci.tar", ["registry.example/other:v1"], layer, config),
+    ]
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Machine]:
+    machine = Machine()
+    try:
+        yield machine
+    finally:
+        machine.remove()
+
+
+@pytest.fixture(scope="module")
+def running(there: Machine, files: list[Path]) -> Kubectl:
+    return start(there, files)
+
+
+def start(there: Machine, files: list[Path]) -> Kubectl:
+    """Two Pods run there, of images loaded from files."""
+    there.up()
+    shown = there.pinnace("image", "load", *files)
+    assert shown.split() == ["registry.example/tools:v1", "registry.example/other:v1"]
+    kubectl = there.kubectl()
+    kubectl("apply", "-f", "-", input=MANIFEST)
+    wait(kubectl)
+    return kubectl
+
+
+def wait(kubectl: Kubectl) -> None:
+    kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=30s")
+
+
+def pods(kubectl: Kubectl) -> list[Any]:
+    return list(json.loads(kubectl("get", "pods", "-o", "json"))["items"])
+
+
+def processes(machine: Machine) -> list[str]:
+    """What runs because of this machine's Pinnace: its own processes and its containers'."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError):
+            continue
+        if state != "Z" and str(machine.directory) in command:
+            found.append(command)
+    return found
+
+
+def traces(machine: Machine, uids: list[str]) -> dict[str, Any]:
+    """What is left of it on this computer, by kind."""
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(machine.directory) in line]
+    groups = [path for path, _, _ in os.walk("/sys/fs/cgroup")]
+    cgroups = [path for path in groups if any(uid in path for uid in uids)]
+    links = machine.run("ip", "-o", "link").stdout
+    found: dict[str, Any] = {
+        "processes": processes(machine),
+        "mounts": mounts,
+        "cgroups": cgroups,
+        "interfaces": [
+            line.split()[1] for line in links.splitlines() if "pinnace" in line or "veth" in line.split()[1]
+        ],
+        "tables": "pinnace" in machine.run("nft", "list", "tables").stdout,
+        "host ports": "18080" in machine.run("nft", "list", "ruleset").stdout,
+        "forwarding": machine.run("cat", "/proc/sys/net/ipv4/ip_forward").stdout != "0\n",
+    }
+    return {kind: value for kind, value in found.items() if value}
+
+
+def test_images_from_files_run_without_a_registry(running: Kubectl) -> None:
+    shown = running("describe", "pod", "counts")
+    assert 'Container image "registry.example/tools:v1" already present on machine' in shown
+    listed = ("get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names}")
+    eventually(lambda: "registry.example/tools:v1" in running(*listed), what="the node lists the image")
+
+
+def test_a_file_that_is_no_image(there: Machine, running: Kubectl, tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.tar"
+    garbage.write_bytes(b"not a tar file at all" * 100)
+    cases = {garbage: f"{garbage} is not a tar file", tmp_path / "none.tar": "No such file or directory"}
+    broken = images.docker_archive(tmp_path / "broken.tar", ["registry.example/broken:v1"], b"no layer", {})
+    cases[broken] = str(broken)
+    for file, words in cases.items():
+        done = there.run(PINNACE, "image", "load", file, "--data-dir", there.data, check=False)
+        assert done.returncode == 19, done
+        (line,) = done.stderr.splitlines()
+        assert words in line
+
+
+def test_status_for_people_and_for_programs(there: Machine, running: Kubectl) -> None:
+    shown = there.pinnace("status")
+    rows = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert rows["cluster"].startswith("running, since ")
+    assert rows["runtime"] == "containerd"
+    assert rows["nodes"] == "1 of 1 ready"
+    assert rows["pods"] == "2 Running"
+    status = json.loads(there.pinnace("status", "-o", "json"))
+    assert status["ready"] is True
+    assert (status["runtime"], status["nodes"], status["pods"]) == (
+        "containerd", {"total": 1, "ready": 1}, {"Running": 2},
+    )  # fmt: skip
+    assert (
+        rows["server"] == status["server"] == running("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
+    )
+
+
+def test_containerd_that_is_killed_is_started_again_and_pods_go_on(there: Machine, running: Kubectl) -> None:
+    before = pods(running)
+    file = there.data / "node" / "containerd" / "containerd.pid"
+    pid = int(file.read_text())
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: file.exists() and file.read_text() not in ("", str(pid)), what="a new containerd")
+    eventually(lambda: running.run("exec", "counts", "--", "true").returncode == 0, what="exec works again")
+    after = pods(running)
+    assert [pod["status"]["containerStatuses"] for pod in after] == [p["status"]["containerStatuses"] for p in before]
+    started = running("run", "later", "--image=registry.example/tools:v1", "--restart=Never", "--", "true")
+    assert "created" in started
+    running("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/later", "--timeout=30s")
+    running("delete", "pod", "later")
+
+
+def test_down_leaves_nothing_and_up_brings_the_pods_back(there: Machine, running: Kubectl) -> None:
+    before = pods(running)
+    uids = [pod["metadata"]["uid"] for pod in before]
+    assert set(traces(there, uids)) == {
+        "processes", "mounts", "cgroups", "interfaces", "tables", "host ports", "forwarding",
+    }  # fmt: skip
+    there.pinnace("down")
+    assert traces(there, uids) == {}
+    done = there.run(PINNACE, "status", "--data-dir", there.data, check=False)
+    assert (done.returncode, done.stdout[:11]) == (16, "not running")
+    there.up()
+    eventually(lambda: [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods(running)] == [1, 1])
+    wait(running)
+    assert [pod["metadata"]["uid"] for pod in pods(running)] == uids
+
+
+def kill(machine: Machine) -> None:
+    pid = json.loads((machine.data / "run.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not (machine.data / "lock").exists() or not held(machine), what="the lock is free")
+
+
+def held(machine: Machine) -> bool:
+    return json.loads(machine.pinnace("status", "-o", "json", check=False))["running"] is True
+
+
+def test_purging_after_a_kill_leaves_nothing(there: Machine, running: Kubectl, files: list[Path]) -> None:
+    for also_containerd in (False, True):
+        uids = [pod["metadata"]["uid"] for pod in pods(running)]
+        containerd = int((there.data / "node" / "containerd" / "containerd.pid").read_text())
+        kill(there)
+        if also_containerd:
+            os.kill(containerd, signal.SIGKILL)
+        assert len(processes(there)) >= 2, "shims go on"
+        there.pinnace("down", "--purge")
+        assert traces(there, uids) == {}
+        assert not there.data.exists()
+        assert "pinnace" not in there.kubeconfig.read_text()
+        if not also_containerd:
+            start(there, files)
