@@ -44,7 +44,7 @@ def test_and_on_its_cluster_ip_from_the_host_and_by_name_from_a_pod(nginx: None,
         "run", "busybox", "--rm", "-i", "--restart=Never", "--image=busybox", "--",
         "sh", "-c", "cat /etc/resolv.conf; wget -q -O- nginx-svc.default:8080; wget -q -O- nginx-svc:8080",
     )  # fmt: skip
-    assert shown.count("Welcome to nginx!") == 2
+    assert shown.count("Welcome to nginx!") >= 2  # kubectl shows the logs again if the Pod ends before it attaches
     assert "search default.svc.cluster.local svc.cluster.local cluster.local" in shown
 
 
