@@ -3,9 +3,9 @@
 A ``Group`` is (key range, view). It gathers the events of one turn of the event loop, renders them once, and hands the
 same batch to each of its outlets. A new watcher first makes the group flush what it has gathered, then reads its own
 past from the store, then joins: it sees each event once, in order. Outlets are served in slices of ``SLICE_SECONDS``,
-so that no fan-out holds the event loop; meanwhile further events gather. After a hand-out the group rests as long as it
-took, at most ``REST_SECONDS``: with many watchers events then go out several at a time, at a fraction of the cost, and
-whoever writes gets its turn.
+so that no fan-out holds the event loop; meanwhile further events gather. After a hand-out the group rests for ``REST``
+times what it took, at most ``REST_SECONDS``: with many watchers events then go out several at a time, at a fraction of
+the cost, and whoever writes gets its turn.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pinnace.store.protocol import Event, Store, Watch
 Render = Callable[[Sequence[Event]], Any]
 
 SLICE_SECONDS = 0.004
+REST = 3.0
 REST_SECONDS = 0.010
 KEPT_SECONDS = 2.0
 
@@ -90,7 +91,7 @@ class Group:
         ended = self._hub.clock.monotonic()
         self._spent += ended - started
         if not self._left:
-            self._rest_until = ended + min(self._spent, REST_SECONDS)
+            self._rest_until = ended + min(REST * self._spent, REST_SECONDS)
             self._spent = 0.0
         if self._left or self._pending:
             self._schedule()
