@@ -85,7 +85,7 @@ async def test_nodes_register_and_keep_their_lease() -> None:
             "kubelet is posting ready status",
         )
         before = await w.client.get(LEASES, "sim-1", "kube-node-lease")
-        await w.clock.advance(12)
+        await w.clock.advance(26)
         after = await w.client.get(LEASES, "sim-1", "kube-node-lease")
         assert after["spec"]["renewTime"] > before["spec"]["renewTime"]
 
