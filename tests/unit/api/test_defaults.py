@@ -313,6 +313,7 @@ def test_other_groups() -> None:
     }
     assert spec("networking.k8s.io/v1", "NetworkPolicy", {})["policyTypes"] == ["Ingress"]
     assert default("scheduling.k8s.io/v1", "PriorityClass", {"value": 1})["preemptionPolicy"] == "PreemptLowerPriority"
+    assert default("policy/v1", "PodDisruptionBudget", {}) == {"spec": {}}
     storage = default("storage.k8s.io/v1", "StorageClass", {})
     assert storage == {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}
     endpoints = default("discovery.k8s.io/v1", "EndpointSlice", {"ports": [{"port": 80}]})

@@ -20,6 +20,7 @@ from pinnace.api.defaults import (
     flowcontrol,
     networking,
     pod,
+    policy,
     rbac,
     resource,
     scheduling,
@@ -32,6 +33,7 @@ from pinnace.api.types import GVK, Object
 _BY_KIND: dict[tuple[str, str], Callable[[Object], None]] = {
     **core.DEFAULTS,
     **pod.DEFAULTS,
+    **policy.DEFAULTS,
     **service.DEFAULTS,
     **volumes.DEFAULTS,
     **apps.DEFAULTS,
