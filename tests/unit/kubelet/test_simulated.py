@@ -101,6 +101,9 @@ async def test_pod_becomes_ready() -> None:
         assert status["podIP"].startswith("10.128.0."), "nobody gave the node a range"
         assert status["containerStatuses"][0]["state"]["running"]
         assert status["containerStatuses"][0]["started"] is True
+        ready = meta.condition(pod, "Ready")
+        assert ready is not None and "reason" not in ready and "message" not in ready, "nothing of before is left"
+        assert "reason" not in status
         assert [c["type"] for c in status["conditions"]][:2] == ["PodReadyToStartContainers", "Initialized"]
         assert ("Started", "Container started") in await w.events()
 

@@ -22,6 +22,16 @@ log = logging.getLogger(__name__)
 
 #: Lists that are owned whole by the kubelet although patches merge them by key.
 _REPLACED = ("podIPs", "hostIPs")
+#: What a status need not have: taken away where it is absent.
+_OPTIONAL = (
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+    "podIP",
+    "podIPs",
+    "reason",
+    "message",
+)
 WRITERS = 8
 
 
@@ -116,8 +126,6 @@ def _patch_of(old: Object, new: Object) -> Object:
     for field in _REPLACED:
         if field in new and old.get(field) != new[field]:
             patch[field] = [{"$patch": "replace"}, *new[field]] if old.get(field) else new[field]
-    owned = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses", "podIP", "podIPs", "reason")
-    for field in (*owned, "message"):
-        if field in old and field not in new:
-            patch[field] = None
+    patch.update({field: None for field in _OPTIONAL if field not in new})
+    patch["conditions"] = [{"reason": None, "message": None, **condition} for condition in new["conditions"]]
     return patch

@@ -162,6 +162,7 @@ class PodWorker:
                 self._adopted = True
                 await self._starter.adopt(self.pod, state)
             self._check_deadline()
+            self._host.probers.sync(self.pod, state, terminating=self.terminating, wake=self.wake)
             situation = await self._situation(state)
             plan = lifecycle.plan(situation)
             live = any(c.state in (RUNNING, UNKNOWN) for c in state.containers)
@@ -170,7 +171,6 @@ class PodWorker:
             self._publish(situation, plan, ended=ended)
             if ended and await self._ended(state):
                 return True
-            self._host.probers.sync(self.pod, state, terminating=self.terminating, wake=self.wake)
             if plan.wake is not None:
                 self._wake_in(plan.wake)
             if not await self._act(plan, state):
