@@ -26,6 +26,7 @@ from pinnace.apiserver.request import (
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Answer
 from pinnace.core.clock import Clock
+from pinnace.store.protocol import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,9 @@ class Pipeline:
             self._reading += 1
         try:
             return await work
+        except StoreError as error:  # the disk is full, and the like: said by whoever asked, not only in the log
+            log.error("%s", error)
+            raise errors.internal(str(error)) from error
         finally:
             if mutating:
                 self._mutating -= 1

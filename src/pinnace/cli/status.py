@@ -14,6 +14,9 @@ from typing import Any
 from pinnace.cluster.datadir import DataDir
 from pinnace.cluster.errors import ClusterError, Exit
 
+#: Seconds to wait for an answer.
+PATIENCE = 5
+
 
 def run(path: Path, output: str) -> int:
     """Exit code 0 if the cluster runs and is ready, NOT_RUNNING if it does not run, ERROR if it is not well."""
@@ -38,6 +41,8 @@ def collect(path: Path) -> dict[str, Any]:
     status = {"running": True, "ready": False, "dataDir": str(path), **facts}
     try:
         status.update(_ask(path, facts))
+    except TimeoutError:
+        status["error"] = f"the API server does not answer within {PATIENCE} s; see {DataDir(path).log}"
     except (OSError, http.client.HTTPException, ValueError) as error:
         status["error"] = f"the API server does not answer: {error}"
     return status
@@ -53,7 +58,7 @@ def _ask(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
             Exit.NOT_PERMITTED, f"cannot read the cluster's credentials in {pki}: {error.strerror}"
         ) from error
     host, _, port = str(facts["server"]).removeprefix("https://").rpartition(":")
-    connection = http.client.HTTPSConnection(host.strip("[]"), int(port), context=context, timeout=10)
+    connection = http.client.HTTPSConnection(host.strip("[]"), int(port), context=context, timeout=PATIENCE)
 
     def get(target: str) -> tuple[int, bytes]:
         connection.request("GET", target)
