@@ -138,6 +138,7 @@ ADDED: dict[str, tuple[str, ...]] = {
     CONTROLLER + "pod-garbage-collector": ("patch |  | pods/status", "get |  | nodes"),
     CONTROLLER + "endpointslicemirroring-controller": ("update |  | endpoints/finalizers",),
     CONTROLLER + "daemon-set-controller": ("patch,update |  | pods/status",),
+    CONTROLLER + "statefulset-controller": ("delete,update |  | persistentvolumeclaims",),
     # As kubeadm gives them.
     "system:coredns": (
         "list,watch |  | endpoints,namespaces,pods,services",
@@ -145,12 +146,36 @@ ADDED: dict[str, tuple[str, ...]] = {
         "list,watch | discovery.k8s.io | endpointslices",
     ),
     "kubeadm:get-nodes": ("get |  | nodes",),
+    # Parts of Pinnace that upstream has no counterpart of.
+    "system:pinnace:network": (
+        f"{READ} |  | namespaces,nodes,pods,services",
+        f"{READ} | discovery.k8s.io | endpointslices",
+    ),
+    "system:pinnace:simulated-nodes": (
+        "list,watch |  | nodes,pods",
+        "create | authorization.k8s.io | subjectaccessreviews",
+        EVENTS,
+    ),
+    "system:pinnace:startup": ("list,watch |  | nodes",),
+}
+
+#: Roles of namespaces, and bindings to them, that upstream does not have.
+ADDED_ROLES: dict[str, tuple[str, ...]] = {
+    "kube-system/system:pinnace:network": (
+        "create |  | services",
+        "create | discovery.k8s.io | endpointslices",
+        "update | discovery.k8s.io | endpointslices | kube-dns",
+    ),
 }
 
 #: Bindings of later versions and of kubeadm: name -> (role, subjects).
 ADDED_BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "kubeadm:cluster-admins": ("cluster-admin", ("Group:kubeadm:cluster-admins",)),
     "system:coredns": ("system:coredns", ("ServiceAccount:kube-system/coredns",)),
+    **{
+        f"system:pinnace:{name}": (f"system:pinnace:{name}", (f"User:system:pinnace:{name}",))
+        for name in ("network", "simulated-nodes", "startup")
+    },
 }
 WITHOUT_BOOTSTRAP_LABEL = {"kubeadm:cluster-admins", "kubeadm:get-nodes"}
 SHARES_LENT = {"system": 33, "workload-high": 50, "workload-low": 90, "global-default": 50}
@@ -337,8 +362,18 @@ def build(facts: Path) -> str:
     policy = {
         "clusterRoles": roles,
         "clusterRoleBindings": cluster_role_bindings(rbac, roles),
-        "roles": {f"{r['namespace']}/{r['name']}": [normal(line(rule)) for rule in r["rules"]] for r in rbac["roles"]},
-        "roleBindings": bindings(rbac["rolebindings"]),
+        "roles": {
+            **{f"{r['namespace']}/{r['name']}": [normal(line(rule)) for rule in r["rules"]] for r in rbac["roles"]},
+            **{name: [normal(rule) for rule in added] for name, added in ADDED_ROLES.items()},
+        },
+        "roleBindings": {
+            **bindings(rbac["rolebindings"]),
+            **{
+                name: {"role": role, "subjects": [f"User:{role}"]}
+                for name in ADDED_ROLES
+                for role in [name.partition("/")[2]]
+            },
+        },
         "flowSchemas": flow_schemas(flow),
         "priorityLevels": priority_levels(flow),
         "unlabelled": sorted(WITHOUT_BOOTSTRAP_LABEL),

@@ -17,6 +17,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Every part, one simulated node. Shared: do not stop it, do not change what is not namespaced and not yours."""
     made = Cluster(tmp_path_factory.mktemp("cluster"))
     yield made.up()
+    made.down()
+    refused = [line for line in made.log().splitlines() if " is forbidden: User " in line]
+    assert not refused, "a part of the cluster lacks a right:\n" + "\n".join(refused)
     made.down("--purge")
 
 

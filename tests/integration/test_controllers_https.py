@@ -67,7 +67,7 @@ async def make_ready(client: Client) -> None:
 
 async def test_the_life_of_a_namespace(tmp_path: Path) -> None:
     async with running(tmp_path) as api:
-        controllers = Controllers(api.https, RealClock(), root_ca=api.authority.read_text())
+        controllers = Controllers(lambda _: api.https, RealClock(), root_ca=api.authority.read_text())
         await controllers.start()
         try:
             client = api.client

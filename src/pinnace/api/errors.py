@@ -252,5 +252,12 @@ def is_reason(error: BaseException, *reasons: str) -> bool:
     return isinstance(error, ApiError) and error.reason in reasons
 
 
+def is_namespace_terminating(error: BaseException) -> bool:
+    """Whether a create was refused because its namespace is going away: nothing to retry or to report."""
+    if not isinstance(error, ApiError):
+        return False
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in details_of(error).get("causes") or ())
+
+
 def details_of(error: ApiError) -> dict[str, Any]:
     return error.details or {}

@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import EVENTS
 from pinnace.api.types import Object
 from pinnace.client.client import Client
@@ -90,7 +90,8 @@ class Recorder:
                 await self._write(reference, type, reason, message, when)
             except (ApiError, OSError, TimeoutError) as error:
                 # A namespace that is going away takes no new objects; everything else deserves a look.
-                level = logging.DEBUG if is_reason(error, "Forbidden", "NotFound") else logging.WARNING
+                gone = is_namespace_terminating(error) or is_reason(error, "NotFound")
+                level = logging.DEBUG if gone else logging.WARNING
                 log.log(level, "cannot record event %s of %s: %s", reason, reference["name"], error)
             finally:
                 self._waiting.task_done()

@@ -22,7 +22,7 @@ from pinnace.api.resources import NODES
 from pinnace.apiserver.request import User
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
-from pinnace.cluster import config, kubeconfig, machine
+from pinnace.cluster import config, identities, kubeconfig, machine
 from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.controlplane import ControlPlane
@@ -33,8 +33,6 @@ from pinnace.core.supervisor import Part
 
 if TYPE_CHECKING:
     from pinnace.cluster.realnode import RealNode
-
-AUTHENTICATED = "system:authenticated"
 
 
 class Cluster:
@@ -158,10 +156,10 @@ class Cluster:
             }
         )
 
-    def client(self, name: str, *groups: str) -> Client:
+    def client(self, user: User) -> Client:
         """A client in this process with that identity."""
         assert self._plane.server is not None
-        return Client(self._plane.server.transport(User(name, groups=(*groups, AUTHENTICATED))))
+        return Client(self._plane.server.transport(user))
 
     def _informers_of(self, client: Client) -> Informers:
         informers = Informers(client, self.clock)
@@ -176,20 +174,22 @@ class Cluster:
 
         pki = self._plane.pki
         root_ca = pki.certificate("ca").read_text()
-        client = self.client("system:kube-controller-manager", "system:masters")
 
         def authority() -> tuple[bytes, bytes]:
             return pki.certificate("ca").read_bytes(), pki.key("ca").read_bytes()
 
+        def client_for(account: str) -> Client:
+            return self.client(identities.controller(account))
+
         cidr = self.config.pod_cidr
-        return [Controllers(client, self.clock, root_ca=root_ca, cluster_cidr=cidr, authority=authority)]
+        return [Controllers(client_for, self.clock, root_ca=root_ca, cluster_cidr=cidr, authority=authority)]
 
     async def _scheduler(self) -> list[Part]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy does no linear algebra here: no threads, no stacks
         await self._import("pinnace.scheduler.scheduler")
         from pinnace.scheduler.scheduler import Scheduler
 
-        client = self.client("system:kube-scheduler")
+        client = self.client(identities.SCHEDULER)
         return [Scheduler(client, self._informers_of(client), self.clock)]
 
     async def _network(self) -> list[Part]:
@@ -197,7 +197,7 @@ class Cluster:
             return []
         from pinnace.cluster.realnetwork import RealNetwork
 
-        client = self.client("system:pinnace:network", "system:masters")
+        client = self.client(identities.NETWORK)
         return [RealNetwork(client, self.clock, self.config, self._plane)]
 
     async def _node(self) -> list[Part]:
@@ -208,7 +208,7 @@ class Cluster:
             from pinnace.cluster.realnode import RealNode
 
             name = machine.node_name()
-            client = self.client(f"system:node:{name}", "system:nodes")
+            client = self.client(identities.kubelet(name))
             self._node_part = RealNode(
                 client, self.clock, self.config.data_dir, machine.inspect(), tls=self._kubelet_tls()
             )
@@ -245,10 +245,18 @@ class Cluster:
         from pinnace.kubelet.simulated_nodes import SimulatedNodes
 
         names = [f"simulated-{number}" for number in range(count)]
-        client = self.client("system:simulated-nodes", "system:masters")
+        client = self.client(identities.SIMULATED_NODES)
         informers = self._informers_of(client)
         facts = hardware.inspect(self.config.data_dir)
-        return SimulatedNodes(client, self.clock, informers, names=names, machine=facts, tls=self._kubelet_tls())
+        return SimulatedNodes(
+            client,
+            self.clock,
+            informers,
+            names=names,
+            machine=facts,
+            tls=self._kubelet_tls(),
+            client_of=lambda node: self.client(identities.kubelet(node)),
+        )
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         from pinnace.kubelet.server.server import tls_context
@@ -258,7 +266,7 @@ class Cluster:
         return tls_context(pki.certificate(name), pki.key(name), pki.certificate("ca"))
 
     async def _wait_node_ready(self) -> None:
-        client = self.client("system:admin", "system:masters")
+        client = self.client(identities.STARTUP)
         ready = asyncio.Event()
 
         def look(_: object, node: object) -> None:

@@ -36,6 +36,7 @@ class CertificateController(kit.Controller):
     """``authority`` returns the PEM of the signing certificate and of its key; None: nothing is signed here."""
 
     name = "certificatesigningrequest-signing-controller"
+    account = "certificate-controller"
 
     def __init__(self, tools: kit.Kit, authority: Callable[[], tuple[bytes, bytes]] | None) -> None:
         super().__init__(tools)

@@ -6,7 +6,7 @@ from datetime import datetime
 from email.utils import format_datetime
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import CRON_JOBS, JOBS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
@@ -89,11 +89,12 @@ class CronJobController(kit.Controller):
     """Makes Jobs when their time has come, and clears ended ones away."""
 
     name = "cronjob-controller"
+    account = "cronjob-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._cron_jobs = tools.informer(CRON_JOBS)
         self._jobs = tools.informer(JOBS)
         ownership.index_by_controller(self._jobs)
@@ -189,7 +190,7 @@ class CronJobController(kit.Controller):
         try:
             made = await self.client.create(JOBS, new_job(cron_job, at))
         except ApiError as error:
-            if kit.is_namespace_terminating(error):
+            if is_namespace_terminating(error):
                 return None
             if is_reason(error, "AlreadyExists"):
                 held = await self.client.get(JOBS, job_name(cron_job, at), meta.namespace(cron_job))

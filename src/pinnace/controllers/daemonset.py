@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from pinnace.api import meta, selectors
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import DAEMON_SETS, NODES, PODS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
@@ -21,11 +21,12 @@ class DaemonSetController(kit.Controller):
     """Carries out what ``daemons`` computes."""
 
     name = "daemonset-controller"
+    account = "daemon-set-controller"
     workers = 2
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._expectations = Expectations(self.clock)
         self._backoff = Backoff(base=1.0, cap=900.0)  # of Pods that end, per DaemonSet and node
         self._due: dict[tuple[str, str], float] = {}
@@ -33,7 +34,7 @@ class DaemonSetController(kit.Controller):
         self._pods = tools.informer(PODS)
         self._nodes = tools.informer(NODES)
         self._claims = ownership.Claims(self.client, DAEMON_SETS, PODS, self._pods)
-        self._revisions = revisions.Revisions(tools, DAEMON_SETS, hash_label=revisions.HASH_LABEL)
+        self._revisions = revisions.Revisions(tools, self.client, DAEMON_SETS, hash_label=revisions.HASH_LABEL)
         self.watch(self._sets)
         self._pods.add_handler(self._pod_changed)
         self._nodes.add_handler(self._node_changed)
@@ -126,7 +127,7 @@ class DaemonSetController(kit.Controller):
             try:
                 made = await self.client.create(PODS, daemons.new_pod(daemon_set, next(waiting), digest))
             except (ApiError, OSError, TimeoutError) as error:
-                if not kit.is_namespace_terminating(error):
+                if not is_namespace_terminating(error):
                     self._events.event(daemon_set, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise
             self._events.event(daemon_set, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name(made)}")
@@ -146,7 +147,7 @@ class DaemonSetController(kit.Controller):
         self._expectations.created(key, len(create) - succeeded)
         results = await asyncio.gather(*map(delete, doomed), return_exceptions=True)
         failure = next((result for result in results if isinstance(result, BaseException)), failure)
-        if failure is not None and not kit.is_namespace_terminating(failure):
+        if failure is not None and not is_namespace_terminating(failure):
             raise failure
 
     def _may_replace(self, key: str, daemon_set: Object, pod: Object) -> bool:

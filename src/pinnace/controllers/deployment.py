@@ -7,7 +7,7 @@ and the round is done again; ReplicaSets are named after their template, so none
 from __future__ import annotations
 
 from pinnace.api import meta, selectors
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
@@ -18,11 +18,12 @@ class DeploymentController(kit.Controller):
     """Rolls Deployments out by sizing their ReplicaSets."""
 
     name = "deployment-controller"
+    account = "deployment-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._deployments = tools.informer(DEPLOYMENTS)
         self._sets = tools.informer(REPLICA_SETS)
         self._pods = tools.informer(PODS)
@@ -196,7 +197,7 @@ class DeploymentController(kit.Controller):
         try:
             made = await self.client.create(REPLICA_SETS, wanted)
         except ApiError as error:
-            if kit.is_namespace_terminating(error):
+            if is_namespace_terminating(error):
                 return deployment, None
             if is_reason(error, "AlreadyExists"):
                 return deployment, await self._existing(deployment, name, collisions, error)

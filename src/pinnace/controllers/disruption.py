@@ -18,10 +18,11 @@ class DisruptionController(kit.Controller):
     """Keeps the status of budgets, which the eviction API draws on."""
 
     name = "disruption-controller"
+    account = "disruption-controller"
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder("controllermanager")
+        self._events = self.recorder("controllermanager")
         self._discovered: Discovered | None = None
         self._budgets = tools.informer(BUDGETS)
         self._pods = tools.informer(PODS)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import orjson
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import ENDPOINTS, PODS, SERVICES
 from pinnace.api.types import Object
 from pinnace.controllers import endpointslice, kit, podstate, slices
@@ -84,6 +84,7 @@ class EndpointsController(kit.Controller):
     """Keeps the Endpoints of every Service with a selector."""
 
     name = "endpoint-controller"
+    account = "endpoint-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:
@@ -153,7 +154,7 @@ class EndpointsController(kit.Controller):
             else:
                 await self.client.update(ENDPOINTS, wanted)
         except ApiError as error:
-            if not kit.is_namespace_terminating(error):
+            if not is_namespace_terminating(error):
                 raise
 
     async def _delete(self, held: Object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from pinnace.api.types import Object
 from pinnace.client.client import Client
@@ -95,7 +95,7 @@ class SliceWriter:
             try:
                 self._writes.wrote(key, await self._client.create(ENDPOINT_SLICES, made))
             except ApiError as error:
-                if not kit.is_namespace_terminating(error):
+                if not is_namespace_terminating(error):
                     raise
         for changed in plan.update:
             annotations = {k: v for k, v in meta.annotations(changed).items() if k != slices.TRIGGER_TIME}
@@ -115,11 +115,12 @@ class EndpointSliceController(kit.Controller):
     """Keeps the slices of every Service with a selector."""
 
     name = "endpoint-slice-controller"
+    account = "endpointslice-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._services = tools.informer(SERVICES)
         self._pods = tools.informer(PODS)
         self._nodes = tools.informer(NODES)

@@ -39,6 +39,7 @@ class EndpointSliceMirroringController(kit.Controller):
     """Keeps the slices of Endpoints whose Service has no selector."""
 
     name = "endpoint-slice-mirroring-controller"
+    account = "endpointslicemirroring-controller"
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)

@@ -103,12 +103,13 @@ class GarbageCollector(kit.Controller):
     """Keys are ``examine <uid>`` and ``orphan <uid>``."""
 
     name = "garbage-collector-controller"
+    account = "generic-garbage-collector"
     workers = 10
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
         self.graph = OwnerGraph()
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._discovered = Discovered((), {}, {})
         self._feeds: dict[GVR, tuple[_Feed, asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()

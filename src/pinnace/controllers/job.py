@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from pinnace.api import meta, selectors
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import JOBS, PODS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
@@ -27,11 +27,12 @@ class JobController(kit.Controller):
     """Keys are Jobs, and Pods whose Job is gone."""
 
     name = "job-controller"
+    account = "job-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._expectations = Expectations(self.clock)
         self._released: dict[str, set[str]] = {}  # Job key -> Pods whose finalizer we removed, unseen as yet
         self._backoffs: dict[str, jobstate.BackoffRecord] = {}
@@ -185,7 +186,7 @@ class JobController(kit.Controller):
             try:
                 made = await self.client.create(PODS, next(waiting))
             except (ApiError, OSError, TimeoutError) as error:
-                if not kit.is_namespace_terminating(error):
+                if not is_namespace_terminating(error):
                     self._events.event(job, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise
             self._events.event(job, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name(made)}")
@@ -194,7 +195,7 @@ class JobController(kit.Controller):
         succeeded, error = await kit.slow_start(len(pods), create)
         if error is not None:
             self._expectations.created(key, len(pods) - succeeded)
-        return None if error is None or kit.is_namespace_terminating(error) else error
+        return None if error is None or is_namespace_terminating(error) else error
 
     @staticmethod
     def _pod(job: Object) -> Object:

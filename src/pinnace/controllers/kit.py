@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.types import GVR, Object
 from pinnace.client.client import Client
 from pinnace.client.informer import Informer, Informers
@@ -26,11 +26,15 @@ from pinnace.core.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 
 
+#: The client that acts as a service account of ``kube-system``, or for "" as the controller manager itself.
+ClientFor = Callable[[str], Client]
+
+
 class Kit:
     """The tools that the controllers of one process share."""
 
-    def __init__(self, client: Client, clock: Clock, informers: Informers) -> None:
-        self.client = client
+    def __init__(self, client_for: ClientFor, clock: Clock, informers: Informers) -> None:
+        self.client_for = client_for
         self.clock = clock
         self.informers = informers
         self._recorders: dict[str, Recorder] = {}
@@ -39,10 +43,10 @@ class Kit:
         """The shared informer of all objects of a resource."""
         return self.informers.of(gvr)
 
-    def recorder(self, component: str) -> Recorder:
+    def recorder(self, component: str, client: Client) -> Recorder:
         """The recorder of events of ``component`` (``replicaset-controller``)."""
         if component not in self._recorders:
-            self._recorders[component] = Recorder(self.client, self.clock, component)
+            self._recorders[component] = Recorder(client, self.clock, component)
         return self._recorders[component]
 
     async def stop(self) -> None:
@@ -51,16 +55,25 @@ class Kit:
 
 
 class Controller(ABC):
-    """One reconciliation loop. Subclasses add informer handlers in ``__init__`` and do their work in ``sync``."""
+    """One reconciliation loop. Subclasses add informer handlers in ``__init__`` and do their work in ``sync``.
+
+    It reads what the shared informers hold and does everything else with ``client``, as ``account``: the service
+    account that a ClusterRole ``system:controller:...`` is bound to.
+    """
 
     name: ClassVar[str]
+    account: ClassVar[str]
     workers: ClassVar[int] = 1
 
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
-        self.client = kit.client
+        self.client = kit.client_for(self.account)
         self.clock = kit.clock
         self.queue: WorkQueue[str] = WorkQueue(kit.clock)
+
+    def recorder(self, component: str) -> Recorder:
+        """Records events as ``component``."""
+        return self.kit.recorder(component, self.client)
 
     @abstractmethod
     async def sync(self, key: str) -> None:
@@ -98,14 +111,6 @@ class Controller(ABC):
     async def stop(self) -> None:
         """Cancel timers; the tasks are ended by their owner."""
         self.queue.close()
-
-
-def is_namespace_terminating(error: BaseException) -> bool:
-    """Whether a create was refused because its namespace is going away: nothing to retry or to report."""
-    if not isinstance(error, ApiError):
-        return False
-    causes: Iterable[Object] = (error.details or {}).get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 async def slow_start(count: int, work: Callable[[], Awaitable[object]]) -> tuple[int, BaseException | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pinnace.client.client import Client
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
 from pinnace.controllers.certificates import CertificateController
@@ -29,22 +28,27 @@ from pinnace.controllers.statefulset import StatefulSetController
 from pinnace.controllers.tainteviction import TaintEvictionController
 from pinnace.controllers.tokensecret import TokenSecretController
 from pinnace.controllers.ttlafterfinished import TtlAfterFinishedController
-from pinnace.controllers.volumebinding import VolumeBindingController, VolumeProtectionController
+from pinnace.controllers.volumebinding import (
+    ClaimProtectionController,
+    VolumeBindingController,
+    VolumeProtectionController,
+)
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 
 
 class Controllers:
-    """All controllers, as one ``Part``. ``client`` acts as ``system:kube-controller-manager``; ``root_ca`` is the PEM
-    that Pods verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``;
-    ``authority`` returns the PEM of the certificate and the key that certificate requests are signed with (None: none
-    are signed)."""
+    """All controllers, as one ``Part``. ``client_for("")`` acts as ``system:kube-controller-manager``, of which the
+    informers are, ``client_for(account)`` as a service account of ``kube-system``; ``root_ca`` is the PEM that Pods
+    verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``; ``authority``
+    returns the PEM of the certificate and the key that certificate requests are signed with (None: none are
+    signed)."""
 
     name = "controllers"
 
     def __init__(
         self,
-        client: Client,
+        client_for: kit.ClientFor,
         clock: Clock,
         *,
         root_ca: str,
@@ -55,7 +59,7 @@ class Controllers:
         self._authority = authority
         self._cluster_cidr = cluster_cidr
         self._node_prefix = node_prefix
-        self._client = client
+        self._client_for = client_for
         self._clock = clock
         self._root_ca = root_ca
         self._informers: Informers | None = None
@@ -65,8 +69,8 @@ class Controllers:
 
     async def start(self) -> None:
         """Return once every informer has its first list and the controllers work."""
-        self._informers = Informers(self._client, self._clock)
-        self._kit = kit.Kit(self._client, self._clock, self._informers)
+        self._informers = Informers(self._client_for(""), self._clock)
+        self._kit = kit.Kit(self._client_for, self._clock, self._informers)
         self._running = self._build(self._kit)
         try:
             await self._informers.wait_synced()
@@ -97,6 +101,7 @@ class Controllers:
             TokenSecretController(tools, self._root_ca),
             CertificateController(tools, self._authority),
             VolumeBindingController(tools),
+            ClaimProtectionController(tools),
             VolumeProtectionController(tools),
             NodeLifecycleController(tools),
             TaintEvictionController(tools),

@@ -109,6 +109,7 @@ class NamespaceController(kit.Controller):
     """Empties and finalizes Namespaces that are being deleted."""
 
     name = "namespace-controller"
+    account = "namespace-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:

@@ -57,10 +57,11 @@ class NodeIpamController(kit.Controller):
     """Allocates from ``cluster_cidr`` in ranges of ``node_prefix`` bits."""
 
     name = "node-ipam-controller"
+    account = "node-controller"
 
     def __init__(self, tools: kit.Kit, *, cluster_cidr: str, node_prefix: int) -> None:
         super().__init__(tools)
-        self._events = tools.recorder("cidrAllocator")
+        self._events = self.recorder("cidrAllocator")
         self._ranges = Ranges(cluster_cidr, node_prefix)
         self._nodes = tools.informer(NODES)
         self._nodes.add_handler(self._node_changed)

@@ -44,11 +44,12 @@ class NodeLifecycleController(kit.Controller):
     """Watches over all nodes."""
 
     name = "node-controller"
+    account = "node-controller"
     workers = 4
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._health: dict[str, _Health] = {}
         self._zones: dict[str, list[int]] = {}  # zone -> [not ready, ready]
         self._next_eviction: dict[str, float] = {}  # zone -> monotonic time

@@ -20,6 +20,7 @@ class PodGarbageCollector(kit.Controller):
     """Deletes Pods by force (grace 0). Keys are Pods."""
 
     name = "pod-garbage-collector-controller"
+    account = "pod-garbage-collector"
 
     def __init__(self, tools: kit.Kit, *, terminated_limit: int = TERMINATED_LIMIT) -> None:
         super().__init__(tools)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from pinnace.api import meta, selectors
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import PODS, REPLICA_SETS
 from pinnace.api.types import GVR, Object
 from pinnace.client.recorder import NORMAL, WARNING
@@ -23,6 +23,7 @@ class ReplicaSetController(kit.Controller):
     """Creates and deletes the Pods of ReplicaSets."""
 
     name = "replicaset-controller"
+    account = "replicaset-controller"
     workers = 5
     gvr = REPLICA_SETS
     kind = "ReplicaSet"
@@ -30,7 +31,7 @@ class ReplicaSetController(kit.Controller):
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
         self._expectations = Expectations(self.clock)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._pods = tools.informer(PODS)
         self._owners = tools.informer(self.gvr)
         self._claims = ownership.Claims(self.client, self.gvr, PODS, self._pods)
@@ -125,7 +126,7 @@ class ReplicaSetController(kit.Controller):
             try:
                 made = await self.client.create(PODS, pod)
             except (ApiError, OSError, TimeoutError) as error:
-                if not kit.is_namespace_terminating(error):
+                if not is_namespace_terminating(error):
                     self._events.event(owner, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise
             self._events.event(owner, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name(made)}")
@@ -134,7 +135,7 @@ class ReplicaSetController(kit.Controller):
         if error is None:
             return None
         self._expectations.created(key, count - succeeded)  # they will never be seen
-        return None if kit.is_namespace_terminating(error) else ("FailedCreate", error)
+        return None if is_namespace_terminating(error) else ("FailedCreate", error)
 
     async def _delete(self, key: str, owner: Object, pods: list[Object]) -> tuple[str, BaseException] | None:
         self._expectations.expect(key, deletions=[meta.uid(pod) for pod in pods])
@@ -159,6 +160,7 @@ class ReplicationController(ReplicaSetController):
     """The same for ReplicationControllers, whose selector is a plain map (by default the template's labels)."""
 
     name = "replication-controller"
+    account = "replication-controller"
     workers = 1
     gvr = REPLICATION_CONTROLLERS
     kind = "ReplicationController"

@@ -18,6 +18,7 @@ class ResourceQuotaController(kit.Controller):
     """Counts again whenever something that counts comes, goes or changes its size."""
 
     name = "resourcequota-controller"
+    account = "resourcequota-controller"
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)

@@ -12,6 +12,7 @@ import orjson
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_reason
 from pinnace.api.types import GVR, Object
+from pinnace.client.client import Client
 from pinnace.controllers import kit, ownership, rollout
 
 CONTROLLER_REVISIONS = GVR("apps", "v1", "controllerrevisions")
@@ -51,11 +52,11 @@ def digest(revision: Object) -> str:
 class Revisions:
     """The revisions of owners of one kind. ``hash_label`` carries the template's hash on them."""
 
-    def __init__(self, tools: kit.Kit, owner_gvr: GVR, *, hash_label: str) -> None:
-        self._client = tools.client
+    def __init__(self, tools: kit.Kit, client: Client, owner_gvr: GVR, *, hash_label: str) -> None:
+        self._client = client
         self._label = hash_label
         self._informer = tools.informer(CONTROLLER_REVISIONS)
-        self._claims = ownership.Claims(tools.client, owner_gvr, CONTROLLER_REVISIONS, self._informer)
+        self._claims = ownership.Claims(client, owner_gvr, CONTROLLER_REVISIONS, self._informer)
 
     def watch(self, owners: Callable[[Object | None, Object | None], None]) -> None:
         self._informer.add_handler(owners)

@@ -4,7 +4,7 @@ server with; a change or deletion of it is undone."""
 from __future__ import annotations
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import CONFIG_MAPS, NAMESPACES
 from pinnace.api.types import Object
 from pinnace.controllers import kit
@@ -21,6 +21,7 @@ class RootCAPublisher(kit.Controller):
     """Publishes ``root_ca`` (PEM)."""
 
     name = "root-ca-certificate-publisher-controller"
+    account = "root-ca-cert-publisher"
 
     def __init__(self, tools: kit.Kit, root_ca: str) -> None:
         super().__init__(tools)
@@ -55,5 +56,5 @@ class RootCAPublisher(kit.Controller):
                 changed = {**held, "metadata": {**held["metadata"], "annotations": annotations}, "data": self._wanted}
                 await self.client.update(CONFIG_MAPS, changed)
         except ApiError as error:
-            if not is_reason(error, "AlreadyExists", "NotFound") and not kit.is_namespace_terminating(error):
+            if not is_reason(error, "AlreadyExists", "NotFound") and not is_namespace_terminating(error):
                 raise

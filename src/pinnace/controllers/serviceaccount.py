@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pinnace.api import meta
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import NAMESPACES, SERVICE_ACCOUNTS
 from pinnace.api.types import Object
 from pinnace.controllers import kit
@@ -13,6 +13,7 @@ class ServiceAccountController(kit.Controller):
     """Creates the ``default`` ServiceAccount of new Namespaces, and again where it was deleted."""
 
     name = "service-account-controller"
+    account = "service-account-controller"
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
@@ -37,5 +38,5 @@ class ServiceAccountController(kit.Controller):
         try:
             await self.client.create(SERVICE_ACCOUNTS, account)
         except ApiError as error:
-            if not is_reason(error, "AlreadyExists", "NotFound") and not kit.is_namespace_terminating(error):
+            if not is_reason(error, "AlreadyExists", "NotFound") and not is_namespace_terminating(error):
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pinnace.api import meta, selectors
-from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import PODS, STATEFUL_SETS
 from pinnace.api.types import GVR, Object
 from pinnace.client.recorder import NORMAL, WARNING
@@ -16,16 +16,19 @@ class StatefulSetController(kit.Controller):
     """Carries out what ``stateful`` computes. Names are fixed, so nothing is made twice whatever the cache shows."""
 
     name = "statefulset-controller"
+    account = "statefulset-controller"
     workers = 5
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._sets = tools.informer(STATEFUL_SETS)
         self._pods = tools.informer(PODS)
         self._held_claims = tools.informer(CLAIMS)
         self._claims = ownership.Claims(self.client, STATEFUL_SETS, PODS, self._pods)
-        self._revisions = revisions.Revisions(tools, STATEFUL_SETS, hash_label="controller.kubernetes.io/hash")
+        self._revisions = revisions.Revisions(
+            tools, self.client, STATEFUL_SETS, hash_label="controller.kubernetes.io/hash"
+        )
         self.watch(self._sets)
         self._pods.add_handler(self._pod_changed)
 
@@ -96,7 +99,7 @@ class StatefulSetController(kit.Controller):
                 await self._create_claim(owner, claim, name)
             made = await self.client.create(PODS, stateful.new_pod(owner, template, meta.name(revision), number))
         except ApiError as error:
-            if is_reason(error, "AlreadyExists") or kit.is_namespace_terminating(error):
+            if is_reason(error, "AlreadyExists") or is_namespace_terminating(error):
                 return None
             message = f"create Pod {name} {where} failed error: {error}"
             self._events.event(owner, WARNING, "FailedCreate", message)

@@ -54,11 +54,12 @@ class TaintEvictionController(kit.Controller):
     """Deletes Pods whose time on a tainted node is up. Keys are Pods."""
 
     name = "taint-eviction-controller"
+    account = "node-controller"
     workers = 8
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder(self.name)
+        self._events = self.recorder(self.name)
         self._waiting: dict[str, tuple[str, float]] = {}  # pod key -> (uid, monotonic time when taints were seen)
         self._nodes = tools.informer(NODES)
         self._pods = tools.informer(PODS)

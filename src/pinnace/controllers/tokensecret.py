@@ -22,6 +22,7 @@ class TokenSecretController(kit.Controller):
     """Keys are Secrets."""
 
     name = "serviceaccount-token-controller"
+    account = ""
 
     def __init__(self, tools: kit.Kit, root_ca: str) -> None:
         super().__init__(tools)

@@ -23,6 +23,7 @@ class TtlAfterFinishedController(kit.Controller):
     """One timer per Job that waits for its end."""
 
     name = "ttl-after-finished-controller"
+    account = "ttl-after-finished-controller"
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)

@@ -6,6 +6,9 @@ policy Delete, is the provisioners' work: they are plain API clients, and the cl
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import ClassVar
+
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_reason
 from pinnace.api.resources import PODS
@@ -27,10 +30,11 @@ class VolumeBindingController(kit.Controller):
     """Keys are claims (``claim <key>``) and volumes (``volume <name>``)."""
 
     name = "persistentvolume-binder-controller"
+    account = "persistent-volume-binder"
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._events = tools.recorder("persistentvolume-controller")
+        self._events = self.recorder("persistentvolume-controller")
         self._claims = tools.informer(CLAIMS)
         self._volumes = tools.informer(VOLUMES)
         self._classes = tools.informer(CLASSES)
@@ -230,20 +234,51 @@ def _waits_for_consumer(storage_class: Object | None, claim: Object) -> bool:
     return _SELECTED_NODE not in meta.annotations(claim)
 
 
-class VolumeProtectionController(kit.Controller):
-    """Keeps claims that Pods use, and volumes that are bound, until they are not: by a finalizer on each of them."""
+class _Protection(kit.Controller):
+    """Keeps objects of one kind, by a finalizer on each of them, until they are not in use."""
 
-    name = "pvc-protection-controller"
-    _FINALIZERS = ((CLAIMS, "kubernetes.io/pvc-protection"), (VOLUMES, "kubernetes.io/pv-protection"))
+    gvr: ClassVar[GVR]
+    finalizer: ClassVar[str]
 
     def __init__(self, tools: kit.Kit) -> None:
         super().__init__(tools)
-        self._claims = tools.informer(CLAIMS)
-        self._volumes = tools.informer(VOLUMES)
+        self._objects = tools.informer(self.gvr)
+        self.watch(self._objects)
+
+    async def sync(self, key: str) -> None:
+        obj = self._objects.by_key(key)
+        if obj is None:
+            return
+        finalizers = meta.finalizers(obj)
+        if not meta.is_deleting(obj):
+            if self.finalizer not in finalizers:
+                await self._set(obj, [*finalizers, self.finalizer])
+        elif self.finalizer in finalizers and not self._in_use(obj):
+            await self._set(obj, [name for name in finalizers if name != self.finalizer])
+
+    @abstractmethod
+    def _in_use(self, obj: Object) -> bool: ...
+
+    async def _set(self, obj: Object, finalizers: list[str]) -> None:
+        try:
+            await self.client.update(self.gvr, {**obj, "metadata": {**obj["metadata"], "finalizers": finalizers}})
+        except ApiError as error:
+            if not is_reason(error, "NotFound"):
+                raise
+
+
+class ClaimProtectionController(_Protection):
+    """Claims that Pods use stay."""
+
+    name = "persistentvolumeclaim-protection-controller"
+    account = "pvc-protection-controller"
+    gvr = CLAIMS
+    finalizer = "kubernetes.io/pvc-protection"
+
+    def __init__(self, tools: kit.Kit) -> None:
+        super().__init__(tools)
         self._pods = tools.informer(PODS)
         self._pods.add_index("claim", _claims_used)
-        self.watch(self._claims)
-        self.watch(self._volumes)
         self._pods.add_handler(self._pod_changed)
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
@@ -251,32 +286,21 @@ class VolumeProtectionController(kit.Controller):
             for key in _claims_used(new if new is not None else old or {}):
                 self.queue.add(key)
 
-    async def sync(self, key: str) -> None:
-        """A key with a namespace is a claim's, one without a volume's."""
-        gvr, finalizer = self._FINALIZERS[0 if "/" in key else 1]
-        obj = (self._claims if gvr == CLAIMS else self._volumes).by_key(key)
-        if obj is None:
-            return
-        finalizers = meta.finalizers(obj)
-        if not meta.is_deleting(obj):
-            if finalizer not in finalizers:
-                await self._set(gvr, obj, [*finalizers, finalizer])
-        elif finalizer in finalizers and not self._in_use(gvr, obj):
-            await self._set(gvr, obj, [name for name in finalizers if name != finalizer])
-
-    def _in_use(self, gvr: GVR, obj: Object) -> bool:
-        if gvr == VOLUMES:
-            return (obj.get("status") or {}).get("phase") == "Bound"
+    def _in_use(self, obj: Object) -> bool:
         users = self._pods.indexed("claim", meta.key(obj))
         return any(not podstate.is_terminal(pod) or not podstate.node_of(pod) for pod in users)
 
-    async def _set(self, gvr: GVR, obj: Object, finalizers: list[str]) -> None:
-        change = {"metadata": {"resourceVersion": meta.resource_version(obj), "finalizers": finalizers or None}}
-        try:
-            await self.client.patch(gvr, meta.name(obj), change, meta.namespace(obj))
-        except ApiError as error:
-            if not is_reason(error, "NotFound"):
-                raise
+
+class VolumeProtectionController(_Protection):
+    """Volumes that are bound stay."""
+
+    name = "persistentvolume-protection-controller"
+    account = "pv-protection-controller"
+    gvr = VOLUMES
+    finalizer = "kubernetes.io/pv-protection"
+
+    def _in_use(self, obj: Object) -> bool:
+        return (obj.get("status") or {}).get("phase") == "Bound"
 
 
 def _claims_used(pod: Object) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from typing import Any
 
 import orjson
@@ -12,10 +13,16 @@ from pinnace.api import builtin, meta
 from pinnace.api.errors import is_reason
 from pinnace.api.resources import EVENTS, NAMESPACES, NODES, PODS
 from pinnace.api.types import GVR, Object
+from pinnace.apiserver.auth.authorize import Authorizers, refusal
+from pinnace.apiserver.auth.policy import Policy
+from pinnace.apiserver.auth.rbac import RbacAuthorizer
+from pinnace.apiserver.bootstrap import policy, reconcile
 from pinnace.apiserver.discovery import Discovery
-from pinnace.apiserver.request import User
+from pinnace.apiserver.request import Attributes, User
 from pinnace.apiserver.server import ApiServer, stamp
 from pinnace.client.client import STRATEGIC_MERGE_PATCH, Client
+from pinnace.cluster import identities
+from pinnace.controllers.kit import ClientFor
 from pinnace.controllers.manager import Controllers
 from pinnace.core.clock import VirtualClock, timestamp
 from pinnace.store.open import open_store
@@ -27,13 +34,14 @@ ROOT_CA = "-----BEGIN CERTIFICATE-----\ntest\n-----END CERTIFICATE-----\n"
 class Cluster:
     """What tests do to it. Pods do not run: ``make_ready`` and ``finish`` play the kubelet."""
 
-    def __init__(self, client: Client, clock: VirtualClock) -> None:
+    def __init__(self, client: Client, client_for: ClientFor, clock: VirtualClock) -> None:
         self.client = client
+        self.client_for = client_for
         self.clock = clock
         self.controllers: Controllers | None = None
 
     async def start_controllers(self) -> None:
-        self.controllers = Controllers(self.client, self.clock, root_ca=ROOT_CA)
+        self.controllers = Controllers(self.client_for, self.clock, root_ca=ROOT_CA)
         await self.controllers.start()
 
     async def stop_controllers(self) -> None:
@@ -116,17 +124,40 @@ class Cluster:
         return await self.client.patch(NODES, name, {"status": {"conditions": conditions}}, subresource="status")
 
 
+class Watchful(Authorizers):
+    """Upstream's roles for controllers, and what they did not allow."""
+
+    def __init__(self) -> None:
+        rules = Policy()
+        for obj in policy.rbac_objects():
+            rules.put(reconcile.key_of(obj), obj)
+        super().__init__(RbacAuthorizer(rules))
+        self.refused: list[str] = []
+
+    def authorize(self, attributes: Attributes) -> tuple[bool, str]:
+        allowed, why = super().authorize(attributes)
+        if not allowed:
+            self.refused.append(refusal(attributes))
+        return allowed, why
+
+
 @pytest_asyncio.fixture
 async def bare() -> AsyncIterator[Cluster]:
-    """An API server without controllers."""
+    """An API server without controllers. At the end: whatever controllers asked for, they were allowed to."""
     clock = VirtualClock()
     store = await open_store("memory://", stamp=stamp, clock=clock)
     registry = builtin.registry()
-    server = ApiServer(store, registry, clock, tls=None, listen=())
+    authorizer = Watchful()
+    server = ApiServer(store, registry, clock, tls=None, listen=(), authorizer=authorizer)
+
+    @cache
+    def client_for(account: str) -> Client:
+        return Client(server.transport(identities.controller(account)))
+
     discovery = Discovery(registry)
     server.others.roots |= {"api": discovery.answer, "apis": discovery.answer}
     await server.start()
-    cluster = Cluster(Client(server.transport(User("test", groups=("system:masters",)))), clock)
+    cluster = Cluster(Client(server.transport(User("test", groups=("system:masters",)))), client_for, clock)
     for name in ("default", "kube-system", "kube-node-lease"):
         await cluster.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield cluster
@@ -134,6 +165,7 @@ async def bare() -> AsyncIterator[Cluster]:
         # What informers hand out is shared: changed in place, it is no longer what is stored.
         assert item.decoded is None or item.decoded == orjson.loads(item.value), f"{item.key} was changed in place"
     await cluster.stop_controllers()
+    assert authorizer.refused == []
     await server.stop()
     await store.close()
 

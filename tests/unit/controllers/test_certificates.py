@@ -67,7 +67,7 @@ def request(subject: x509.Name, signer: str = "kube-apiserver-client", usage: st
 async def signing(bare: Cluster) -> Cluster:
     pair = authority()
     bare.authority = pair[0]
-    bare.controllers = manager.Controllers(bare.client, bare.clock, root_ca="CA", authority=lambda: pair)
+    bare.controllers = manager.Controllers(bare.client_for, bare.clock, root_ca="CA", authority=lambda: pair)
     await bare.controllers.start()
     return bare
 
@@ -112,7 +112,8 @@ async def test_old_requests_are_cleared_away(signing: Cluster) -> None:
 
 
 async def test_a_secret_is_filled_with_a_token_and_goes_with_its_account(bare: Cluster) -> None:
-    original = bare.client.create
+    client = bare.client_for("")
+    original = client.create
 
     async def with_tokens(gvr: Any, obj: Object, **kwargs: Any) -> Object:
         if kwargs.get("subresource") == "token":
@@ -120,7 +121,7 @@ async def test_a_secret_is_filled_with_a_token_and_goes_with_its_account(bare: C
             return {"status": {"token": f"token of {kwargs['name']} for {bound['name']}"}}
         return await original(gvr, obj, **kwargs)
 
-    bare.client.create = with_tokens
+    client.create = with_tokens
     await bare.start_controllers()
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}
     made = await bare.create(SERVICE_ACCOUNTS, account)

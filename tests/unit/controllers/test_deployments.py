@@ -249,7 +249,8 @@ async def test_a_create_that_is_refused_shows_in_status_and_events(cluster: Clus
     await cluster.create(DEPLOYMENTS, broken)
     await cluster.settle()
 
-    original = cluster.client.create
+    client = cluster.client_for("replicaset-controller")
+    original = client.create
 
     async def refuse(gvr: GVR, obj: Object, **kwargs: Any) -> Object:
         if gvr == PODS:
@@ -258,7 +259,7 @@ async def test_a_create_that_is_refused_shows_in_status_and_events(cluster: Clus
             raise forbidden("", "pods", "", "exceeded quota: q")
         return await original(gvr, obj, **kwargs)
 
-    cluster.client.create = refuse
+    client.create = refuse
     await cluster.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 4}})
     await cluster.settle()
     (rs,) = await cluster.list(REPLICA_SETS)
@@ -269,7 +270,7 @@ async def test_a_create_that_is_refused_shows_in_status_and_events(cluster: Clus
     assert ("FailedCreate", "Error creating: pods is forbidden: exceeded quota: q") in await cluster.events(
         meta.name(rs)
     )
-    cluster.client.create = original
+    client.create = original
     await cluster.settle(60)
     assert len(await cluster.list(PODS)) == 4
     assert meta.condition((await cluster.list(REPLICA_SETS))[0], "ReplicaFailure") is None

@@ -169,7 +169,8 @@ async def test_what_happened_while_it_was_down_is_made_up_for(bare: Cluster) -> 
 
 async def test_a_delete_that_fails_is_tried_again(cluster: Cluster) -> None:
     await chain(cluster, "a", "b")
-    original, failures = cluster.client.delete, 3
+    client = cluster.client_for("generic-garbage-collector")
+    original, failures = client.delete, 3
 
     async def flaky(*args: Any, **kwargs: Any) -> Object:
         nonlocal failures
@@ -178,7 +179,7 @@ async def test_a_delete_that_fails_is_tried_again(cluster: Cluster) -> None:
             raise ApiError(500, "InternalError", "flaky")
         return await original(*args, **kwargs)
 
-    cluster.client.delete = flaky
+    client.delete = flaky
     await cluster.client.delete(CONFIG_MAPS, "a", "default", propagation="Background")
     await cluster.settle()
     assert (failures, await names(cluster)) == (0, set())

@@ -239,8 +239,9 @@ async def test_no_pod_is_lost_or_counted_twice_over_a_crash(bare: Cluster, momen
     await bare.create(JOBS, job(completions=3, parallelism=3))
     await bare.settle()
     pods = await active(bare)
-    original, left = bare.client.update, moment
-    original_patch = bare.client.patch
+    client = bare.client_for("job-controller")
+    original, left = client.update, moment
+    original_patch = client.patch
 
     async def dying(call: Any, *args: Any, **kwargs: Any) -> Object:
         nonlocal left
@@ -251,11 +252,11 @@ async def test_no_pod_is_lost_or_counted_twice_over_a_crash(bare: Cluster, momen
 
     for pod in pods:
         await bare.set_status(pod, phase="Succeeded")
-    bare.client.update = lambda *args, **kwargs: dying(original, *args, **kwargs)
-    bare.client.patch = lambda *args, **kwargs: dying(original_patch, *args, **kwargs)
+    client.update = lambda *args, **kwargs: dying(original, *args, **kwargs)
+    client.patch = lambda *args, **kwargs: dying(original_patch, *args, **kwargs)
     await bare.settle(0.1)
     await bare.stop_controllers()
-    bare.client.update, bare.client.patch = original, original_patch
+    client.update, client.patch = original, original_patch
     await bare.start_controllers()
     await bare.settle(5)
     status = (await bare.get(JOBS, "work"))["status"]
