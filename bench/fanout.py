@@ -1,74 +1,54 @@
-"""Watch fan-out: how many events per second reach all watchers together, each over its own TLS connection."""
+"""Watch fan-out: how many events per second reach all watchers together, each over its own TLS connection.
+
+wrk holds the watches (requests whose answers do not end) and counts bytes; another wrk patches Pods. Bytes become events
+by the size of one frame.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-
-import uvloop
+import re
+import subprocess
+import tempfile
+from pathlib import Path
 
 from bench.cluster import Running, cluster
-from bench.requests import API_SERVER_ONLY, pod, prepare
+from bench.requests import API_SERVER_ONLY, PATCH, prepare
 
-SECONDS = 6.0
-
-
-class Watcher(asyncio.Protocol):
-    """Counts the events of one watch by their newlines; the HTTP framing has one of its own per chunk."""
-
-    def __init__(self, running: Running, counter: list[int]) -> None:
-        self._running = running
-        self._counter = counter
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(
-            b"GET /api/v1/namespaces/default/pods?watch=true&resourceVersion=0 HTTP/1.1\r\n"
-            b"Host: bench\r\nAuthorization: Bearer " + self._running.token.encode() + b"\r\n\r\n"
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self._counter[0] += data.count(b'"type":"MODIFIED"')
-
-
-async def measure(running: Running, watchers: int) -> float:
-    loop = asyncio.get_running_loop()
-    counter = [0]
-    for _ in range(watchers):
-        await loop.create_connection(
-            lambda: Watcher(running, counter),
-            running.host,
-            running.port,
-            ssl=running.context,
-            server_hostname="localhost",
-        )
-    writer = loop.run_in_executor(None, write, running, time.monotonic() + SECONDS + 1.0)
-    await asyncio.sleep(1.0)
-    before, started = counter[0], time.monotonic()
-    await asyncio.sleep(SECONDS)
-    rate = (counter[0] - before) / (time.monotonic() - started)
-    await writer
-    return rate
-
-
-def write(running: Running, until: float) -> None:
-    """Patch Pods over a few connections, one after the other, as fast as they are answered."""
-    connection = running.connect()
-    number = 0
-    while time.monotonic() < until:
-        number += 1
-        body = json.dumps({"metadata": {"annotations": {"count": str(number)}}})
-        headers = {"Content-Type": "application/merge-patch+json"}
-        connection.request("PATCH", f"/api/v1/namespaces/default/pods/p{number % 10}", body, headers)
-        connection.getresponse().read()
-    connection.close()
+SECONDS = 8
+WATCHED = "/api/v1/namespaces/default/pods?watch=true&allowWatchBookmarks=false"
+UNITS = {"B": 1.0, "KB": 1024.0, "MB": 1024.0**2, "GB": 1024.0**3}
 
 
 def fan_out(watchers: int) -> float:
     with cluster(*API_SERVER_ONLY) as running:
-        prepare(running, 10)
-        return uvloop.run(measure(running, watchers))
+        prepare(running, 32)
+        return measure(running, watchers)
 
 
-__all__ = ["fan_out", "pod"]
+def measure(running: Running, watchers: int) -> float:
+    address = f"https://{running.host}:{running.port}"
+    command = ["wrk", "-t1", "-H", f"Authorization: Bearer {running.token}", "--timeout", "60s"]
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "patch.lua"
+        script.write_text(PATCH)
+        writer = [*command, "-c4", f"-d{SECONDS + 4}s", "-s", str(script), f"{address}/"]
+        with subprocess.Popen(writer, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as writing:
+            watching = subprocess.run(
+                [*command, f"-c{watchers}", f"-d{SECONDS}s", address + WATCHED],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            writing.communicate()
+    found = re.search(r"Transfer/sec:\s+([\d.]+)([KMG]?B)", watching.stdout)
+    assert found, watching.stdout
+    return float(found[1]) * UNITS[found[2]] / frame_size(running)
+
+
+def frame_size(running: Running) -> int:
+    """Bytes of one event as it is sent, chunk framing included."""
+    connection = running.connect()
+    connection.request("GET", "/api/v1/namespaces/default/pods/p1")
+    size = len(connection.getresponse().read())
+    connection.close()
+    return size + len('{"type":"MODIFIED","object":}\n') + len("1000\r\n\r\n")
