@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
+import resource
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.clusters import PINNACE, Api, Cluster, wait_for
+from tests.clusters import PINNACE, Api, Cluster, pinnace, wait_for
+
+from pinnace.cluster.errors import Exit
 
 PATH = "/api/v1/namespaces/default/configmaps"
 WRITERS = 4
@@ -154,3 +159,41 @@ def test_killed_during_the_very_first_start(tmp_path: Path, file: str) -> None:
         assert cluster.kubectl()("get", "namespace", "default", "-o", "name") == "namespace/default\n"
     finally:
         cluster.stop_if_running()
+
+
+def test_a_disk_that_fails(own: Cluster) -> None:
+    """From then on writes are refused and say why, reads go on; the next start has all that was answered."""
+    pid, api = own.facts["pid"], own.api()
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    largest = max(file.stat().st_size for file in own.data_dir.glob("store/*"))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest + 2_000_000, most))
+    taken = []
+    for number in range(40):
+        answer = api("POST", PATH, {"metadata": {"name": f"c{number}"}, "data": {"a": "x" * 200_000}})
+        if answer.status != 201:
+            break
+        taken.append(f"c{number}")
+    assert (answer.status, answer.json["reason"]) == (500, "InternalError")
+    assert f"cannot write {own.data_dir / 'store' / 'cluster.db'}" in answer.json["message"]
+    assert taken
+    assert api("GET", f"{PATH}/{taken[-1]}").status == 200
+    assert api("GET", f"{PATH}/c{len(taken)}").status == 404
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+    again = api("POST", PATH, {"metadata": {"name": "again"}})
+    assert again.json["message"].endswith("no more are accepted: check the disk, then restart Pinnace")
+    own.kill()
+    own.up()
+    stored = {item["metadata"]["name"] for item in own.api()("GET", PATH).json["items"]}
+    assert set(taken) <= stored
+    assert own.api()("POST", PATH, {"metadata": {"name": "again"}}).status == 201
+
+
+def test_down_does_not_wait_for_ever(own: Cluster) -> None:
+    pid = own.facts["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = pinnace("down", "--timeout", "100ms", "--data-dir", str(own.data_dir))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == Exit.TIMED_OUT
+    assert done.stderr.startswith(f"pinnace: process {pid} has not ended within 0.1 s; see ")
