@@ -278,6 +278,36 @@ async def test_termination_is_graceful(node: Node) -> None:
     await node.wait_gone("trap")
 
 
+async def test_forced_deletion_and_a_namesake(node: Node) -> None:
+    await node.pod("twin", {"containers": [{"name": "main", "command": SLEEP}]})
+    first = await node.wait_ready("twin")
+    await node.client.delete(PODS, "twin", "default", grace_period_seconds=0)
+    await node.pod("twin", {"containers": [{"name": "main", "command": SLEEP}]})
+    second = await node.wait_ready("twin")
+    assert meta.uid(second) != meta.uid(first)
+    for _ in range(100):
+        if meta.uid(first) not in await node.kubelet.runtime.pods():
+            break
+        await asyncio.sleep(0.1)
+    assert meta.uid(first) not in await node.kubelet.runtime.pods()
+    assert not (node.directory / "k" / "pods" / meta.uid(first)).exists()
+    assert (await node.get("twin"))["status"]["containerStatuses"] == second["status"]["containerStatuses"]
+
+
+async def test_a_deletion_interrupts_a_start(node: Node) -> None:
+    inits = [{"name": "wait", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": SLEEP}]
+    await node.pod("early", {"initContainers": inits, "containers": [{"name": "main", "command": SLEEP}]})
+    await node.wait("early", lambda p: "running" in p["status"].get("initContainerStatuses", [{}])[0].get("state", {}))
+    await node.client.delete(PODS, "early", "default")
+    await node.wait_gone("early")
+    await node.pod(
+        "pulls", {"containers": [{"name": "main", "image": "192.0.2.1:1/none:1", "imagePullPolicy": "Always"}]}
+    )
+    await node.wait("pulls", waits_for("ContainerCreating"))
+    await node.client.delete(PODS, "pulls", "default")
+    await node.wait_gone("pulls", 5)
+
+
 async def test_images_that_cannot_be_had(node: Node) -> None:
     never = {"name": "main", "image": "example.invalid/none:1", "imagePullPolicy": "Never"}
     await node.pod("never", {"containers": [never]})
