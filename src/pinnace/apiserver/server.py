@@ -93,6 +93,7 @@ class ApiServer:
         self._pending_hooks: set[str] = set()
         self._tasks = Tasks("apiserver", clock)
         self._stopping = False
+        self.health.ready["store"] = lambda: store.refusal
         self.health.ready["shutdown"] = lambda: "process is shutting down" if self._stopping else None
 
     def _url(self) -> str:
@@ -149,9 +150,12 @@ class ApiServer:
 
 def spare_collector() -> None:
     """What has been loaded so far lives as long as the process, and JSON data has no cycles: have Python's cycle
-    collector look at the former never and at the latter seldom, or it would hold the event loop."""
+    collector look at the former never and at the latter seldom, or it would hold the event loop. Few new objects at a
+    time (1 ms for 2,000, 9 ms for 10,000, on a busy machine): a larger step costs as much, but at once. All objects
+    are hardly ever looked at: that takes half a second with 5,000 nodes, and of the 1.8 million containers that making
+    these and as many Pods allocates, 224 objects are cycles that outlive the small steps."""
     gc.freeze()
-    gc.set_threshold(10_000, 5, 1000)
+    gc.set_threshold(2_000, 5, 5_000)
 
 
 class Others:
