@@ -181,6 +181,13 @@ def test_a_disk_that_fails(own: Cluster) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
     again = api("POST", PATH, {"metadata": {"name": "again"}})
     assert again.json["message"].endswith("no more are accepted: check the disk, then restart Pinnace")
+    assert api("GET", "/livez").status == 200
+    unwell = api("GET", "/readyz")
+    assert unwell.status == 500
+    assert b"[-]store failed: cannot write" in unwell.body
+    status = pinnace("status", "--data-dir", str(own.data_dir))
+    assert status.returncode == Exit.ERROR
+    assert "running, not ready" in status.stdout
     own.kill()
     own.up()
     stored = {item["metadata"]["name"] for item in own.api()("GET", PATH).json["items"]}

@@ -75,9 +75,14 @@ class GroupCommit:
         self._queue: deque[tuple[Txn, asyncio.Future[Committed]]] = deque()
         self._in_flight: _Batch | None = None
         self._scheduled = False  # a _flush is on its way
-        self._refusal: str | None = None  # why no commit is accepted any more
+        self._refusal: str | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no commit is accepted any more; None as long as they are."""
+        return self._refusal
 
     async def commit(self, txn: Txn) -> Committed:
         """As ``Store.commit``. Raises ValueError for a transaction that no store takes: it writes a key twice, too many

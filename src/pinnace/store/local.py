@@ -55,6 +55,10 @@ class LocalStore:
     def compacted_revision(self) -> int:
         return self._view.compacted
 
+    @property
+    def refusal(self) -> str | None:
+        return self._commits.refusal
+
     async def sync(self) -> int:
         return self._view.revision
 

@@ -144,6 +144,10 @@ class Store(Protocol):
     def compacted_revision(self) -> int:
         """The oldest revision that can still be read; 0 if nothing was compacted."""
 
+    @property
+    def refusal(self) -> str | None:
+        """Why no write is accepted any more (a disk that failed); None as long as they are."""
+
     async def sync(self) -> int:
         """Wait until the view holds every write answered before the call; return its revision."""
 
