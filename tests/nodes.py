@@ -181,10 +181,9 @@ class Node:
     async def clean_up(self) -> None:
         try:
             await self.kubelet.end_pods()
-            for uid, state in (await self.kubelet.runtime.pods()).items():
+            for state in (await self.kubelet.runtime.pods()).values():
                 for box in state.sandboxes:
                     await self.kubelet.runtime.remove_sandbox(box.id)
-                await self.kubelet.manager._host.preparation.teardown(uid)
         finally:
             await self.kubelet.stop()
             if self.store is not None:

@@ -79,6 +79,8 @@ def test_down_ends_containers_and_up_starts_them_again(there: Machine) -> None:
     kubectl = there.kubectl()
     before = pod(kubectl)
     there.pinnace("down")
+    uid = before["metadata"]["uid"]
+    assert list(Path("/sys/fs/cgroup").glob(f"*/kubepods/*/pod{uid}")) == []
     assert str(there.directory) not in Path("/proc/self/mountinfo").read_text()
     there.up()
     kubectl("wait", "--for=condition=Ready", "pod/stays", "--timeout=30s")

@@ -28,7 +28,7 @@ from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
-from pinnace.kubelet.runtime.base import Image, Runtime, RuntimeFailure
+from pinnace.kubelet.runtime.base import CREATED, Image, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.server import KubeletServer
 from pinnace.kubelet.volumes.claims import Claims
@@ -108,7 +108,8 @@ class Kubelet:
             allocatable=self.settings.allocatable,
         )
         self._cgroups = Cgroups()
-        preparation = MachinePreparation(
+        self._cgroups = Cgroups()
+        preparation = self._preparation = MachinePreparation(
             self.settings, self._volumes, self._objects, self._informers.of(SERVICES), self._cgroups
         )
         host = Host(
