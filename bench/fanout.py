@@ -1,6 +1,6 @@
 """Watch fan-out: how many events per second reach all watchers together, each over its own TLS connection.
 
-wrk holds the watches (requests whose answers do not end) and counts bytes; another wrk patches Pods. Bytes become events
+wrk holds the watches (requests whose answers do not end) and counts bytes; another patches Pods. Bytes become events
 by the size of one frame.
 """
 
