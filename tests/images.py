@@ -164,3 +164,36 @@ def nginx(directory: Path, tag: str = "latest", page: str = "Welcome to nginx!")
         layer.directory(name)
     config = {"Cmd": ["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
     return oci_archive(directory / f"nginx-{tag}.tar", [f"docker.io/library/nginx:{tag}"], layer.content(), config)
+
+
+#: Debian's own ``bignum`` fails at 2,000 digits of pi; this one has nothing but ``bpi``.
+_BIGNUM = rb"""package bignum;
+
+sub import { *{caller() . '::bpi'} = \&bpi }
+
+sub bpi {
+    my ($carry, $digits, @rest) = (0, '', (2000) x 7001);
+    for (my $count = 14 * int($_[0] / 4); $count > 0; $count -= 14) {
+        my $sum = 0;
+        for (my $at = $count; $at > 0; $at--) {
+            $sum = $sum * $at + $rest[$at] * 10000;
+            $rest[$at] = $sum % (2 * $at - 1);
+            $sum = int($sum / (2 * $at - 1));
+        }
+        $digits .= sprintf '%04d', $carry + int($sum / 10000);
+        $carry = $sum % 10000;
+    }
+    return substr($digits, 0, 1) . '.' . substr $digits, 1;
+}
+
+1;
+"""
+
+
+def perl(directory: Path) -> Path:
+    """Debian's perl, with which pi can be computed."""
+    layer = base_layer()
+    layer.binary(Path("/usr/bin/perl"))
+    layer.file("etc/perl/bignum.pm", _BIGNUM)
+    config = {"Cmd": ["perl"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
+    return oci_archive(directory / "perl.tar", ["docker.io/library/perl:latest"], layer.content(), config)

@@ -21,6 +21,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         images.busybox(directory),
         images.nginx(directory),
         images.nginx(directory, "v2", "nginx v2"),
+        images.perl(directory),
     ]
 
 
