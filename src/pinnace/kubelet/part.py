@@ -108,7 +108,6 @@ class Kubelet:
             allocatable=self.settings.allocatable,
         )
         self._cgroups = Cgroups()
-        self._cgroups = Cgroups()
         preparation = self._preparation = MachinePreparation(
             self.settings, self._volumes, self._objects, self._informers.of(SERVICES), self._cgroups
         )
@@ -213,8 +212,10 @@ class Kubelet:
                 await self.runtime.stop_sandbox(sandbox_id)
 
         pods = await self.runtime.pods()
+        for container in [c for state in pods.values() for c in state.containers if c.state == CREATED]:
+            await self.runtime.remove_container(container.id)  # stopping a sandbox leaves what never started
         await asyncio.gather(*(end(box.id) for state in pods.values() for box in state.sandboxes))
-        for uid in pods:
+        for uid in {*pods, *await self._preparation.left_behind()}:
             self._cgroups.remove(uid)
         self._volumes.unmount_all()
 
