@@ -239,6 +239,23 @@ async def test_unknown_fields_follow_field_validation(served: Api) -> None:
     )
     assert twice.status == 400
     assert 'duplicate field "data.a"' in twice.json()["message"]
+    noticed = await served.call("POST", MAPS, b'{"metadata":{"name":"c"},"data":{"a":"1","a":"2"}}')
+    assert (noticed.status, noticed.headers["warning"]) == (201, '299 - "duplicate field \\"data.a\\""')
+    assert noticed.json()["data"] == {"a": "2"}
+
+
+async def test_a_comma_separates_no_groups_but_headers_do(served: Api) -> None:
+    review = b'{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1"}'
+    lines = b"POST /apis/authentication.k8s.io/v1/selfsubjectreviews HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    lines += b"Content-Type: application/json\r\nContent-Length: %d\r\nImpersonate-User: ann\r\n" % len(review)
+    groups = b"Impersonate-Group: a,b\r\nImpersonate-Group: c\r\n\r\n"
+    answer = json.loads((await raw(served, lines + groups + review)).partition(b"\r\n\r\n")[2])
+    assert answer["status"]["userInfo"]["groups"] == ["a,b", "c", "system:authenticated"]
+
+
+async def test_a_header_repeated_without_end_is_refused(served: Api) -> None:
+    answer = await raw(served, b"GET /readyz HTTP/1.1\r\n" + b"a: b\r\n" * 1000 + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_yaml_in_and_out(served: Api) -> None:

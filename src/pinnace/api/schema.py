@@ -15,7 +15,7 @@ from typing import Any, cast
 from pinnace.api import schema_duplicates, schema_table, schema_walk
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.schema_table import FieldInfo
-from pinnace.api.schema_walk import DecodeError
+from pinnace.api.schema_walk import DecodeError, json_type
 from pinnace.api.types import GVK, Object
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "duplicate_fields",
     "field",
     "fields",
+    "json_type",
     "unhandled",
 ]
 

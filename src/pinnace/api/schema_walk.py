@@ -61,7 +61,8 @@ def strict_path(path: Path | None, field: str) -> str:
     return text
 
 
-def _go_name(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """What Go's decoder calls a JSON value."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, str):
@@ -79,7 +80,7 @@ def mismatch(value: Any, go_type: str, path: Path | None, *, shown: str = "") ->
             struct = struct or at.struct
             parts.append(at.segment)
         at = at.parent
-    what = shown or _go_name(value)
+    what = shown or json_type(value)
     if not struct:
         return DecodeError(f"json: cannot unmarshal {what} into Go value of type {go_type}")
     field = ".".join(reversed(parts))

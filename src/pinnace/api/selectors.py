@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pinnace.api import meta
+from pinnace.api import formats, meta
 from pinnace.api.errors import go_quote
 from pinnace.api.types import Object
 
@@ -22,64 +22,6 @@ class SelectorError(ValueError):
 
 IN, NOT_IN, EXISTS, DOES_NOT_EXIST = "in", "notin", "exists", "!"
 EQUALS, DOUBLE_EQUALS, NOT_EQUALS, GREATER, LESS = "=", "==", "!=", "gt", "lt"
-
-_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAME_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-_PREFIX_RULE = (
-    "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
-    "must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_VALUE_RULE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-_QUALIFIED_RULE = (
-    "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
-    "'example.com/MyName')"
-)
-
-
-def label_key_errors(key: str) -> list[str]:
-    """What makes ``key`` no label key (upstream ``IsQualifiedName``); empty if it is one."""
-    parts = key.split("/")
-    if len(parts) > 2:
-        return [_QUALIFIED_RULE]
-    problems = []
-    if len(parts) == 2:
-        prefix = parts[0]
-        if not prefix:
-            problems.append("prefix part must be non-empty")
-        elif len(prefix) > 253:
-            problems.append("prefix part must be no more than 253 bytes")
-        if prefix and not _SUBDOMAIN.fullmatch(prefix):
-            problems.append(_PREFIX_RULE)
-    leaf = parts[-1]
-    if not leaf:
-        problems.append("name part must be non-empty")
-    elif len(leaf) > 63:
-        problems.append("name part must be no more than 63 bytes")
-    if not _NAME.fullmatch(leaf):
-        problems.append(_NAME_RULE)
-    return problems
-
-
-def label_value_errors(value: str) -> list[str]:
-    """What makes ``value`` no label value (upstream ``IsValidLabelValue``); empty if it is one."""
-    problems = []
-    if len(value) > 63:
-        problems.append("must be no more than 63 bytes")
-    if value and not _NAME.fullmatch(value):
-        problems.append(_VALUE_RULE)
-    return problems
 
 
 class Requirement(NamedTuple):
@@ -197,7 +139,7 @@ def requirement(key: str, operator: str, values: Iterable[str]) -> Requirement:
     """A checked term; raises SelectorError with every problem found."""
     held = tuple(sorted(set(values)))
     problems: list[str] = []
-    bad_key = label_key_errors(key)
+    bad_key = formats.label_key(key)
     if bad_key:
         problems.append(f"key: Invalid value: {go_quote(key)}: {'; '.join(bad_key)}")
     shown = "[" + ",".join(map(go_quote, held)) + "]"
@@ -226,7 +168,7 @@ def requirement(key: str, operator: str, values: Iterable[str]) -> Requirement:
                 if _integer(v) is None
             ]
     for i, v in enumerate(held):
-        bad_value = label_value_errors(v)
+        bad_value = formats.label_value(v)
         if bad_value:
             problems.append(f"values[{i}][{key}]: Invalid value: {go_quote(v)}: {'; '.join(bad_value)}")
     if problems:
@@ -283,7 +225,7 @@ class _Parser:
             word, key = self.take()
         if not word:
             raise SelectorError(f"found '{key}', expected: identifier")
-        bad_key = label_key_errors(key)
+        bad_key = formats.label_key(key)
         if bad_key:
             raise SelectorError(f"key: Invalid value: {go_quote(key)}: {'; '.join(bad_key)}")
         if self.peek() in ((False, ""), (False, ",")):

@@ -93,7 +93,6 @@ class ControlPlane:
             ),
         )
         self.server.post_start.append(("bootstrap", self._bootstrap))
-        self.server.post_start.append(("service-allocation", self._follow_services))
         try:
             await self.server.start()
         except PermissionError as error:
@@ -149,10 +148,6 @@ class ControlPlane:
             endpoint=objects.Endpoint(config.KUBERNETES_SERVICE_IP, reached, port),
             client_authority=objects.client_authority(authority, front_proxy),
         )
-
-    async def _follow_services(self) -> None:
-        assert self._store is not None and self._allocator is not None
-        self._allocator.follow(self._store)
 
     async def stop(self) -> None:
         if self.server is not None:

@@ -116,7 +116,7 @@ def test_who_am_i(policy: Policy) -> None:
 
 def test_impersonation(policy: Policy) -> None:
     impersonator = Impersonators(Authorizers(RbacAuthorizer(policy)))
-    as_ann = {"impersonate-user": "ann", "impersonate-group": "devs,ops", "impersonate-extra-scopes": "x"}
+    as_ann = {"impersonate-user": "ann", "impersonate-group": "devs\nops", "impersonate-extra-scopes": "x"}
     ann = impersonator.impersonate(ADMIN, as_ann)
     assert ann == User("ann", groups=("devs", "ops", "system:authenticated"), extra={"scopes": ("x",)})
     account = impersonator.impersonate(ADMIN, {"impersonate-user": "system:serviceaccount:a:b"})

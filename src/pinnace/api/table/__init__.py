@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 from pinnace.api import meta
 from pinnace.api.registry import Column, Resource
@@ -15,7 +15,6 @@ from pinnace.api.table import values as v
 from pinnace.api.table.columns import COLUMNS, DEFAULT
 from pinnace.api.types import GVK, Object
 
-Include = Literal["Metadata", "Object", "None"]
 Printer = Callable[[Object, float], list[Any]]
 
 _RBAC, _STORAGE, _DEVICES = "rbac.authorization.k8s.io", "storage.k8s.io", "resource.k8s.io"
@@ -105,7 +104,7 @@ def cells(gvk: GVK, obj: Object, now: float) -> list[Any]:
     return printer(obj, now)
 
 
-def row(resource: Resource, obj: Object, now: float, include: Include) -> Object:
+def row(resource: Resource, obj: Object, now: float, include: str) -> Object:
     """One object's table row, with the condition ``Completed`` if it is a Pod that has ended."""
     row: Object = {"cells": resource.cells(obj, now)}
     if resource.gvk == ("", "v1", "Pod") and (conditions := pods.row_conditions(obj)):
@@ -126,10 +125,13 @@ def table(
     resource: Resource,
     objects: Iterable[Object],
     now: float,
-    include: Include = "Metadata",
+    include: str = "Metadata",
     list_metadata: Object | None = None,
+    *,
+    columns: bool = True,
 ) -> Object:
-    """The meta.k8s.io/v1 Table of ``objects``. ``list_metadata`` is the list's own (resourceVersion, continue, ...);
+    """The meta.k8s.io/v1 Table of ``objects``; ``include`` is what of each is in its row: ``Metadata``, ``Object`` or
+    ``None``. A watch tells the columns once. ``list_metadata`` is the list's own (resourceVersion, continue, ...);
     without it, the table of a single object carries that object's resourceVersion."""
     items = list(objects)
     if list_metadata is None:
@@ -142,6 +144,6 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_metadata,
-        "columnDefinitions": definitions,
+        "columnDefinitions": definitions if columns else [],
         "rows": [row(resource, obj, now, include) for obj in items],
     }

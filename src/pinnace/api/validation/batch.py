@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api.errors import (
     FieldError,
     duplicate,
@@ -16,7 +17,6 @@ from pinnace.api.errors import (
     too_many,
 )
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import pods
 from pinnace.api.validation.cron import schedule_problem
 from pinnace.api.validation.metadata import (

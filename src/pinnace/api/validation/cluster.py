@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pinnace.api import formats as f
 from pinnace.api.errors import (
     FieldError,
     duplicate,
@@ -13,7 +14,6 @@ from pinnace.api.errors import (
     required,
 )
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import scheduling
 from pinnace.api.validation.common import requirements
 from pinnace.api.validation.diffs import unified

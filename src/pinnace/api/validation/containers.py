@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api.errors import (
     FieldError,
     duplicate,
@@ -16,7 +17,6 @@ from pinnace.api.errors import (
     too_many,
 )
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import references, security
 from pinnace.api.validation.common import descending_path, port_or_name, requirements
 from pinnace.api.validation.metadata import NEGATIVE, wrong

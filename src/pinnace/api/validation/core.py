@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from pinnace.api import formats as f
 from pinnace.api import quantity
 from pinnace.api.errors import FieldError, duplicate, forbidden_field, invalid_value, not_supported, required, too_long
 from pinnace.api.types import Object
 from pinnace.api.validation import common, scheduling
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.metadata import IMMUTABLE, immutable, wrong
 
 Errors = list[FieldError]

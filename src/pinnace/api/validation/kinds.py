@@ -7,9 +7,9 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
+from pinnace.api import formats as f
 from pinnace.api.errors import FieldError
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import metadata
 
 #: ``(errors, new, old, subresource)``: adds to ``errors``.

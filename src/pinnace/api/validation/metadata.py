@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api.errors import (
     FieldError,
     GoText,
@@ -15,7 +16,6 @@ from pinnace.api.errors import (
     too_long,
 )
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 
 Errors = list[FieldError]
 NameCheck = Callable[[str, bool], f.Problems]

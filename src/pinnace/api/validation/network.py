@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
+from pinnace.api import formats as f
 from pinnace.api.errors import (
     FieldError,
     duplicate,
@@ -14,7 +15,6 @@ from pinnace.api.errors import (
     too_many,
 )
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import metadata
 from pinnace.api.validation.common import port_or_name
 from pinnace.api.validation.containers import PROTOCOLS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api.errors import FieldError, forbidden_field, invalid_value, not_supported, required, too_long
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.batch import domain_prefixed_path
 from pinnace.api.validation.metadata import IMMUTABLE, immutable, label_selector, wrong
 

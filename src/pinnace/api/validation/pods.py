@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api import pods as pod_facts
 from pinnace.api import qos, quantity
 from pinnace.api.errors import (
@@ -17,7 +18,6 @@ from pinnace.api.errors import (
 )
 from pinnace.api.types import Object
 from pinnace.api.validation import containers, metadata, scheduling, security, volumes
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.common import MAX_INT32, amount, container_resource_name, requirements
 from pinnace.api.validation.diffs import unified
 from pinnace.api.validation.metadata import immutable, one_of, wrong

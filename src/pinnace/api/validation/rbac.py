@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pinnace.api import formats as f
 from pinnace.api.errors import FieldError, GoText, go_quote, invalid_value, not_supported, required
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.metadata import IMMUTABLE, label_selector, wrong
 
 Errors = list[FieldError]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pinnace.api import formats as f
 from pinnace.api import quantity
 from pinnace.api.errors import FieldError, invalid_value, not_supported, required
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.metadata import wrong
 
 Errors = list[FieldError]

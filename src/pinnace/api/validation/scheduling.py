@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pinnace.api import formats as f
 from pinnace.api.errors import FieldError, duplicate, forbidden_field, invalid_value, not_supported, required
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.common import positive
 from pinnace.api.validation.metadata import label_selector, wrong
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from pinnace.api import formats as f
 from pinnace.api.errors import FieldError, duplicate, forbidden_field, invalid_value, not_supported, required, too_long
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation.common import descending_path
 from pinnace.api.validation.metadata import wrong
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api import quantity
 from pinnace.api.errors import FieldError, forbidden_field, invalid_value, not_supported, required, too_many
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import metadata, scheduling
 from pinnace.api.validation.common import NOT_POSITIVE, amount
 from pinnace.api.validation.diffs import unified

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api import quantity
 from pinnace.api.errors import FieldError, duplicate, forbidden_field, invalid_value, not_supported, required, too_long
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import references
 from pinnace.api.validation.common import file_mode, local_path, no_backsteps
 from pinnace.api.validation.metadata import label_selector, one_of, wrong

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinnace.api import formats as f
 from pinnace.api import selectors
 from pinnace.api.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from pinnace.api.types import Object
-from pinnace.api.validation import formats as f
 from pinnace.api.validation import metadata, pods, storage
 from pinnace.api.validation.metadata import IMMUTABLE, immutable, label_selector, non_negative, selector_json, wrong
 

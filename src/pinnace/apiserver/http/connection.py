@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._header_bytes = 0
+        self._header_count = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._failed = False  # nothing more is read from this client
@@ -158,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         self._header_bytes = 0
+        self._header_count = 0
         self._body = []
         self._body_bytes = 0
 
@@ -168,12 +170,15 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
-        if self._header_bytes > HEADER_BYTES or len(self._headers) >= HEADER_COUNT:
+        self._header_count += 1
+        if self._header_bytes > HEADER_BYTES or self._header_count > HEADER_COUNT:
             raise _Refused(ApiError(431, "RequestHeaderFieldsTooLarge", "the request's headers are too large"))
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         held = self._headers.get(key)
-        self._headers[key] = text if held is None else f"{held},{text}"
+        if held is not None:  # a comma is no separator where values may hold one
+            text = f"{held}\n{text}" if key.startswith("impersonate-") else f"{held},{text}"
+        self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         headers = self._headers

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from pinnace.api import errors, meta, schema
+from pinnace.api import errors, meta, schema, schema_table
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import GVK, Object, split_api_version
@@ -20,12 +20,6 @@ YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 #: Most nodes that YAML aliases may blow a document up to.
 YAML_NODES = 200_000
 YAML_DEPTH = 100
-_DEFINITIONS = {
-    ("", "Binding"): "io.k8s.api.core.v1.Binding",
-    ("autoscaling", "Scale"): "io.k8s.api.autoscaling.v1.Scale",
-    ("policy", "Eviction"): "io.k8s.api.policy.v1.Eviction",
-    ("authentication.k8s.io", "TokenRequest"): "io.k8s.api.authentication.v1.TokenRequest",
-}
 
 
 def media_type(request: Request) -> str:
@@ -176,18 +170,13 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     """The body as an object of ``expected`` (by default ``row``'s kind), which may leave kind and apiVersion out;
     fields it does not know are dropped, and told of as ``fieldValidation`` asks."""
     gvk = expected or row.gvk
-    definition = row.definition if expected is None else schema_name(expected)
+    definition = row.definition if expected is None else schema_table.of_kind(expected)
     data = parse(request, gvk.kind)
     validation = field_validation(request)
     duplicates: list[str] = []
-    if validation == schema.STRICT and not request.shared and media_type(request) in ("", JSON):
+    if validation != schema.IGNORE and not request.shared and media_type(request) in ("", JSON):
         duplicates = schema.duplicate_fields(request.body)
     return checked(request, data, gvk, definition, validation, duplicates)
-
-
-def schema_name(gvk: GVK) -> str:
-    """The definition of a built-in kind that no row stands for (Scale, Binding, Eviction, ...)."""
-    return _DEFINITIONS.get((gvk.group, gvk.kind), "")
 
 
 def field_validation(request: Request) -> str:
@@ -211,7 +200,7 @@ def checked(
     """``data`` as a new object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types."""
     if not isinstance(data, dict):
         raw = request.body if isinstance(request.body, bytes) else orjson.dumps(data)
-        what = "null" if data is None else go_type(data)
+        what = "null" if data is None else schema.json_type(data)
         why = f"json: cannot unmarshal {what} into Go value of type {_TYPE_META}"
         raise unrecognized(raw, gvk.kind, f"couldn't get version/kind; json parse error: {why}")
     kind, api_version = data.get("kind") or gvk.kind, data.get("apiVersion") or gvk.api_version
@@ -233,7 +222,7 @@ def checked(
     elif not isinstance(metadata, dict):
         raise bad_request(
             f'{kind} in version "{gvk.version}" cannot be handled as a {kind}: json: cannot unmarshal '
-            f"{go_type(metadata)} into Go struct field {kind}.metadata of type v1.ObjectMeta"
+            f"{schema.json_type(metadata)} into Go struct field {kind}.metadata of type v1.ObjectMeta"
         )
     whole = {"kind": kind, "apiVersion": api_version, "metadata": metadata, **data}
     whole["kind"], whole["apiVersion"], whole["metadata"] = kind, api_version, metadata
@@ -243,16 +232,6 @@ def checked(
     obj.setdefault("metadata", {})
     request.warnings += warnings
     return obj
-
-
-def go_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, list):
-        return "array"
-    return "object" if isinstance(value, dict) else "number"
 
 
 def options(request: Request, kind: str) -> Object:

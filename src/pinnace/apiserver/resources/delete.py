@@ -6,7 +6,7 @@ finalizer, or the kubelet with grace period 0, makes it go.
 
 from __future__ import annotations
 
-from pinnace.api import errors, meta
+from pinnace.api import errors, meta, schema
 from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
@@ -48,7 +48,7 @@ def check_options(options: Object) -> None:
     grace = options.get("gracePeriodSeconds")
     if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
         raise bad_request(
-            f"json: cannot unmarshal {body.go_type(grace)} into Go struct field "
+            f"json: cannot unmarshal {schema.json_type(grace)} into Go struct field "
             "DeleteOptions.gracePeriodSeconds of type int64"
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pinnace.api import meta
+from pinnace.api import meta, schema
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.patches import json_patch, merge_patch, strategic
 from pinnace.api.registry import Resource
@@ -80,7 +80,7 @@ def parse(request: Request, row: Resource) -> tuple[str, Any]:
     if kind != JSON_PATCH and not isinstance(data, dict):
         where = "error decoding patch: " if kind == MERGE_PATCH else ""
         raise bad_request(
-            f"{where}json: cannot unmarshal {body.go_type(data)} into Go value of type map[string]interface {{}}"
+            f"{where}json: cannot unmarshal {schema.json_type(data)} into Go value of type map[string]interface {{}}"
         )
     return kind, data
 

@@ -99,19 +99,6 @@ def _yaml(data: Any) -> bytes:
     return text.encode()
 
 
-def rows(objects: Sequence[Object], row: Resource, include: str, now: float) -> list[Object]:
-    """The rows of a Table."""
-    made: list[Object] = []
-    for obj in objects:
-        line: Object = {"cells": row.cells(obj, now)}
-        if include == "Metadata":
-            line["object"] = partial(obj)
-        elif include == "Object":
-            line["object"] = obj
-        made.append(line)
-    return made
-
-
 def table(
     objects: Sequence[Object],
     row: Resource,
@@ -122,25 +109,16 @@ def table(
     columns: bool = True,
 ) -> Object:
     """A meta.k8s.io/v1 Table of ``objects``."""
-    made: Object = {
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": metadata,
-        "columnDefinitions": [
-            {
-                "name": column.name,
-                "type": column.type,
-                "format": column.format,
-                "description": column.description,
-                "priority": column.priority,
-            }
-            for column in row.columns
-        ]
-        if columns
-        else [],
-        "rows": rows(objects, row, include, now),
-    }
-    return made
+    from pinnace.api import table as tables
+
+    return tables.table(row, objects, now, include, metadata, columns=columns)
+
+
+def rows(objects: Sequence[Object], row: Resource, include: str, now: float) -> list[Object]:
+    """The rows of a Table."""
+    from pinnace.api import table as tables
+
+    return [tables.row(row, obj, now, include) for obj in objects]
 
 
 def list_head(row: Resource, metadata: Object) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api import errors, meta, selectors
+from pinnace.api import errors, meta, schema_table, selectors
 from pinnace.api.registry import Resource
 from pinnace.api.types import GVK, Object
 from pinnace.apiserver.request import Request
@@ -56,7 +56,7 @@ async def patch_scale(backend: Backend, request: Request, row: Resource) -> Resp
     dry = dry_run(request, "PatchOptions")
     kind, data = patch.parse(request, row)
     insisted = patch.insists(data)
-    definition = body.schema_name(SCALE)
+    definition = schema_table.of_kind(SCALE)
 
     def patched(old: Object) -> Object:
         new = body.checked(request, patch.apply(kind, data, of(old), definition), SCALE, definition)
