@@ -26,7 +26,10 @@ class Ranges:
         self._next = 0
 
     def _index(self, cidr: str) -> int | None:
-        address = ipaddress.ip_network(cidr, strict=False).network_address
+        try:
+            address = ipaddress.ip_network(cidr, strict=False).network_address
+        except ValueError:  # updates of a node may set anything
+            return None
         if address.version != self._network.version or address not in self._network:
             return None
         return (int(address) - int(self._network.network_address)) // self._size
