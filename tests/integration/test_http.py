@@ -204,6 +204,9 @@ BAD_BODIES: list[tuple[str, bytes, int, str]] = [
         400,
         "document contains excessive aliasing",
     ),
+    ("application/yaml", b"[" * 1_000_000, 400, "exceeded max depth"),
+    ("application/yaml", b"- " * 500_000 + b"a", 400, "exceeded max depth"),
+    ("application/json", b"[" * 1_000_000, 400, "couldn't get version/kind"),
     ("application/vnd.kubernetes.protobuf", b"\x00\x01", 400, "does not appear to be a protobuf message"),
     ("text/plain", b"x", 415, "the body of the request was in an unknown format - accepted media types include:"),
 ]
@@ -242,6 +245,19 @@ async def test_unknown_fields_follow_field_validation(served: Api) -> None:
     noticed = await served.call("POST", MAPS, b'{"metadata":{"name":"c"},"data":{"a":"1","a":"2"}}')
     assert (noticed.status, noticed.headers["warning"]) == (201, '299 - "duplicate field \\"data.a\\""')
     assert noticed.json()["data"] == {"a": "2"}
+
+
+async def test_warnings_are_limited(served: Api) -> None:
+    sent = {"metadata": {"name": "many"}, **{f"field{number}" * 100: 1 for number in range(60)}}
+    connection = await served.connect()
+    answer = await connection.request(
+        "POST", MAPS, [("Host", "x"), ("Content-Type", "application/json")], json.dumps(sent).encode()
+    )
+    told = [value for name, value in answer.raw_headers if name == b"Warning"]
+    assert answer.status == 201
+    assert 0 < sum(map(len, told)) < 6000
+    connection.close()
+    await closed(connection)
 
 
 async def test_a_comma_separates_no_groups_but_headers_do(served: Api) -> None:

@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.integration.apiserver import Api, closed, running
 
-from pinnace.api.resources import NODES, PODS
+from pinnace.api.resources import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS, SERVICES
+from pinnace.apiserver.resources import streams
+from pinnace.core.http1 import HttpConnection
 
 POD = "/api/v1/namespaces/default/pods/web"
 Kubelet = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -167,3 +170,89 @@ async def test_an_unreachable_kubelet_is_a_clear_error(tmp_path: Path) -> None:
         answer = await api.call("GET", f"{POD}/log?container=a")
         assert answer.status == 500
         assert "error dialing backend: dial tcp 127.0.0.1:1" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("10.244.0.7", True),
+        ("2001:db8::1", True),
+        ("127.0.0.1", False),
+        ("127.9.9.9", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("localhost", False),
+    ],
+)
+def test_what_may_be_proxied_to(address: str, allowed: bool) -> None:
+    assert streams.is_proxyable(address) is allowed
+
+
+@asynccontextmanager
+async def backend_of_a_pod(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> AsyncIterator[tuple[Api, list[str]]]:
+    """An API server; the Pod ``web`` of the namespace ``proxy`` says that it has ``address``, and its Service has an
+    endpoint that nobody stands behind. What is asked of a Pod."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().partition(" HTTP")[0])
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        writer.close()
+
+    async with running(directory) as api:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        await api.client.create(NAMESPACES, {"metadata": {"name": "proxy"}})
+        await api.client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "proxy"}})
+        containers = [{"name": "a", "image": "i", "ports": [{"containerPort": port}]}]
+        pod = {"metadata": {"name": "web", "namespace": "proxy"}, "spec": {"containers": containers}}
+        made: Any = await api.client.create(PODS, pod)
+        status = {"podIP": address, "podIPs": [{"ip": address}]}
+        await api.client.update(PODS, {**made, "status": {**made["status"], **status}}, subresource="status")
+        service = {"metadata": {"name": "web", "namespace": "proxy"}, "spec": {"ports": [{"port": 80}]}}
+        await api.client.create(SERVICES, service)
+        slice: Any = {
+            "metadata": {"name": "web-1", "namespace": "proxy", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "ports": [{"port": port, "name": ""}],
+            "endpoints": [{"addresses": ["10.1.2.3"]}],
+        }
+        await api.client.create(ENDPOINT_SLICES, slice)
+
+        async def connect(*_: Any) -> HttpConnection:
+            return await HttpConnection.connect("127.0.0.1", port, None)
+
+        monkeypatch.setattr(streams, "_connect", connect)
+        try:
+            yield api, asked
+        finally:
+            server.close()
+            await server.wait_closed()
+
+
+async def test_nobody_reaches_this_machines_own_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with backend_of_a_pod(tmp_path, monkeypatch, "127.0.0.1") as (api, asked):
+        refused = await api.call("GET", "/api/v1/namespaces/proxy/pods/web/proxy/")
+        assert (refused.status, refused.json()["message"]) == (400, "address not allowed")
+        made_up = await api.call("GET", "/api/v1/namespaces/proxy/services/web/proxy/")
+        assert (made_up.status, made_up.json()["message"]) == (503, 'no endpoints available for service "web"')
+        assert asked == []
+
+
+async def test_a_pods_own_answer_comes_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with backend_of_a_pod(tmp_path, monkeypatch, "10.1.2.3") as (api, asked):
+        slice: Any = await api.client.get(ENDPOINT_SLICES, "web-1", "proxy")
+        reference = {"kind": "Pod", "name": "web", "namespace": "proxy"}
+        endpoints = [{"addresses": ["10.1.2.3"], "targetRef": reference}]
+        await api.client.update(ENDPOINT_SLICES, {**slice, "endpoints": endpoints})
+        for kind in ("pods", "services"):
+            answer = await api.call("GET", f"/api/v1/namespaces/proxy/{kind}/web/proxy/a/proxy/b%20c?x=1")
+            assert (answer.status, answer.body, answer.headers["content-type"]) == (404, b"no", "text/html")
+        assert asked == ["GET /a/proxy/b%20c?x=1"] * 2

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, NetmaskValueError, ip_address, ip_network
+
+from pinnace.core.memo import memo
 
 Problems = tuple[str, ...]
 Check = Callable[[str], Problems]
@@ -102,32 +103,32 @@ def _format(value: str, limit: int, pattern: re.Pattern[str], rule: str) -> Prob
     return tuple(problems)
 
 
-@lru_cache(maxsize=16384)
+@memo(16384)
 def dns_subdomain(value: str) -> Problems:
     return _format(value, 253, _subdomain, _SUBDOMAIN_RULE)
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def dns_subdomain_underscore(value: str) -> Problems:
     return _format(value, 253, _subdomain_underscore, _SUBDOMAIN_UNDERSCORE_RULE)
 
 
-@lru_cache(maxsize=1024)
+@memo(1024)
 def wildcard_subdomain(value: str) -> Problems:
     return _format(value, 253, _wildcard, _WILDCARD_RULE)
 
 
-@lru_cache(maxsize=16384)
+@memo(16384)
 def dns_label(value: str) -> Problems:
     return _format(value, 63, _label, "must not contain dots" if _subdomain.fullmatch(value) else _LABEL_RULE)
 
 
-@lru_cache(maxsize=1024)
+@memo(1024)
 def dns_1035_label(value: str) -> Problems:
     return _format(value, 63, _label_1035, _LABEL_1035_RULE)
 
 
-@lru_cache(maxsize=8192)
+@memo(8192)
 def label_key(value: str) -> Problems:
     parts = value.split("/")
     if len(parts) > 2:
@@ -147,7 +148,7 @@ def label_key(value: str) -> Problems:
     return tuple(problems)
 
 
-@lru_cache(maxsize=16384)
+@memo(16384)
 def label_value(value: str) -> Problems:
     problems = ["must be no more than 63 bytes"] if _size(value) > 63 else []
     if value and not _key.fullmatch(value):
@@ -161,19 +162,19 @@ def _steps(value: str) -> Problems:
     return ("must not start with '..'",) if value.startswith("..") else OK
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def config_key(value: str) -> Problems:
     return _format(value, 253, _config_key, _CONFIG_KEY_RULE) + _steps(value)
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def env_name(value: str) -> Problems:
     if not value:
         return ("environment variable name must be non-empty",)
     return OK if value.isascii() and value.isprintable() and "=" not in value else (_ENV_RULE,)
 
 
-@lru_cache(maxsize=1024)
+@memo(1024)
 def port_name(value: str) -> Problems:
     problems = ["must be no more than 15 characters"] if _size(value) > 15 else []
     if not _port_charset.fullmatch(value):
@@ -199,7 +200,7 @@ def http_path(value: str) -> bool:
     return _http_path.fullmatch(value) is not None
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def path_segment(value: str) -> Problems:
     if value in (".", ".."):
         return (f"may not be '{value}'",)
@@ -226,7 +227,7 @@ def _lenient(value: str) -> str:
     return value
 
 
-@lru_cache(maxsize=8192)
+@memo(8192)
 def parse_ip(value: str) -> IPv4Address | IPv6Address | None:
     """The address; None if it is none. Leading zeros are read as old clients meant them."""
     try:
@@ -235,7 +236,7 @@ def parse_ip(value: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-@lru_cache(maxsize=8192)
+@memo(8192)
 def ip(value: str) -> Problems:
     """An IP address in any form that is not ambiguous."""
     found = parse_ip(value)
@@ -256,7 +257,7 @@ def canonical_ip(value: str) -> Problems:
     return (f'must be in canonical form ("{parse_ip(value)}")',)
 
 
-@lru_cache(maxsize=1024)
+@memo(1024)
 def cidr(value: str) -> Problems:
     address, slash, bits = value.partition("/")
     found = parse_ip(address)

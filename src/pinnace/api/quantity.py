@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache, total_ordering
+from functools import total_ordering
+
+from pinnace.core.memo import memo
 
 NANO = 10**9
 _MAX = (2**63 - 1) * NANO
@@ -103,7 +105,11 @@ def _interpret(suffix: str) -> tuple[int, int, str]:
     return 10, int(exponent[1]), DECIMAL_EXPONENT
 
 
-@lru_cache(maxsize=8192)
+#: Digits beyond any amount there is, and more than Python makes a number of.
+_LONGEST = 1024
+
+
+@memo(8192)
 def parse(text: str | int | float) -> Quantity:
     """The quantity that ``text`` writes; JSON numbers are accepted as clients may send them.
 
@@ -111,7 +117,7 @@ def parse(text: str | int | float) -> Quantity:
     """
     written = text if isinstance(text, str) else repr(text)
     shape = _SHAPE.fullmatch(written)
-    if shape is None or not written:
+    if shape is None or not written or len(written) > _LONGEST:
         raise QuantityError(WRONG_FORMAT)
     sign, whole, fraction, suffix = shape.groups(default="")
     base, exponent, form = _interpret(suffix)
@@ -136,19 +142,19 @@ def _ceil_scaled(digits: int, exponent: int) -> int:
     return -(-digits // divisor)
 
 
-@lru_cache(maxsize=8192)
+@memo(8192)
 def value(text: str | int | float) -> int:
     """The amount in whole units (bytes, pods, ...), rounded up. Raises QuantityError."""
     return parse(text).value()
 
 
-@lru_cache(maxsize=8192)
+@memo(8192)
 def milli_value(text: str | int | float) -> int:
     """The amount in thousandths (CPU), rounded up. Raises QuantityError."""
     return parse(text).milli_value()
 
 
-@lru_cache(maxsize=8192)
+@memo(8192)
 def canonical(text: str | int | float) -> str:
     """The canonical text of the same amount: ``1000m`` is ``1``, ``1024Mi`` is ``1Gi``. Raises QuantityError."""
     return str(parse(text))

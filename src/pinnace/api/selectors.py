@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pinnace.api import formats, meta
 from pinnace.api.errors import go_quote
 from pinnace.api.types import Object
+from pinnace.core.memo import memo
 
 
 class SelectorError(ValueError):
@@ -272,7 +272,7 @@ class _Parser:
                 raise SelectorError(f"found '{text}', expected: ',' or ')'")
 
 
-@lru_cache(maxsize=2048)
+@memo(2048)
 def parse_label_selector(text: str) -> Selector:
     """The selector that ``a=b,c!=d,e in (f,g),h,!k,n>1`` writes. Raises SelectorError."""
     requirements = _Parser(text).parse()
@@ -345,7 +345,7 @@ _FIELD_TERM = re.compile(r"((?:\\.|[^\\,])*)(?:,|$)", re.DOTALL)
 _FIELD_OPERATOR = re.compile(r"((?:\\.|[^\\=!]|!(?!=))*)(!=|==|=)(.*)", re.DOTALL)
 
 
-@lru_cache(maxsize=2048)
+@memo(2048)
 def parse_field_selector(text: str) -> FieldSelector:
     """The selector that ``spec.nodeName=n1,status.phase!=Running`` writes. Raises SelectorError."""
     requirements: list[Requirement] = []

@@ -35,6 +35,8 @@ MAX_MUTATING = 1000
 MAX_READING = 2000
 CACHED_DECISIONS = 65_536
 CACHED_PATHS = 4096
+#: Longer paths are not remembered: who sends them must not be able to fill the memory.
+LONGEST_KEPT = 1024
 READS = frozenset(("get", "list", "watch"))
 
 Result = Answer | Coroutine[Any, Any, Answer]
@@ -96,7 +98,7 @@ class Pipeline:
 
     def _asked(self, request: Request) -> RequestInfo:
         """What is asked; taken apart once for each of the paths asked for most lately."""
-        if request.query_string:
+        if request.query_string or len(request.path) > LONGEST_KEPT:
             return paths.parse(request)
         key = (request.method, request.path)
         info = self._infos.get(key)
@@ -179,7 +181,9 @@ class Pipeline:
         if decision is None:
             if len(self._decisions) >= CACHED_DECISIONS:
                 self._decisions.clear()
-            decision = self._decisions[key] = authorizer.authorize(attributes_of(user, info))
+            decision = authorizer.authorize(attributes_of(user, info))
+            if len(info.path) <= LONGEST_KEPT:
+                self._decisions[key] = decision
         if not decision[0]:
             raise refused(attributes_of(user, info), decision[1])
 

@@ -14,6 +14,18 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
 
+#: Characters of all warnings of an answer, and of each if they are more (as upstream).
+WARNING_TOTAL, WARNING_ITEM = 4096, 256
+
+
+def warning_headers(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Warning headers (RFC 7234), each text once, within upstream's limits."""
+    told = list(dict.fromkeys(texts))
+    if sum(map(len, told)) > WARNING_TOTAL:
+        told = [text[:WARNING_ITEM] for text in told][: WARNING_TOTAL // WARNING_ITEM]
+    return [("Warning", f"299 - {orjson.dumps(text).decode()}") for text in told]
+
+
 class Response:
     """An answer that is complete. ``body`` is bytes or slices of it; ``object`` is set instead of the body for shared
     (in-process) requests."""

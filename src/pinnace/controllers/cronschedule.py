@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pinnace.core.memo import memo
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -85,7 +86,7 @@ def _start_of(later: datetime, at: float, tz: ZoneInfo, *, month: bool) -> float
     return max(midnight.timestamp(), at + 60)
 
 
-@lru_cache(maxsize=256)
+@memo(256)
 def time_zone(name: str) -> ZoneInfo:
     """Raises ScheduleError for a name that is no time zone."""
     try:
@@ -94,7 +95,7 @@ def time_zone(name: str) -> ZoneInfo:
         raise ScheduleError(f"unknown time zone {name}") from error
 
 
-@lru_cache(maxsize=1024)
+@memo(1024)
 def parse(text: str) -> Schedule:
     """Raises ScheduleError, telling which field is wrong."""
     text = text.strip()

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import httptools
 
@@ -76,8 +77,16 @@ class HttpAnswer:
                 self.complete = True
                 self.keep_alive = False
 
-    async def read(self) -> bytes:
-        return b"".join([chunk async for chunk in self.chunks()])
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body, or some more than the first ``limit`` bytes of it: the connection is of no use then."""
+        parts, length = [], 0
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                parts.append(chunk)
+                length += len(chunk)
+                if limit is not None and length >= limit:
+                    break
+        return b"".join(parts)
 
 
 class HttpConnection:

@@ -41,7 +41,7 @@ def _json(archive: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> Any:
     opened = archive.extractfile(member)
     try:
         return json.loads(opened.read(LIMIT) if opened is not None else b"")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImageFileError(f"{file}: {member.name} is not JSON: {error}") from error
 
 

@@ -90,3 +90,8 @@ def test_parsing_is_exact_and_its_text_reads_back(whole: int, fraction: int, suf
     assert quantity.parse(str(parsed)) == parsed
     assert str(quantity.parse(str(parsed))) == str(parsed)
     assert parsed.milli_value() * 10**6 * sign >= parsed.nano * sign
+
+
+def test_a_number_without_end_is_no_quantity() -> None:
+    with pytest.raises(quantity.QuantityError):
+        quantity.parse("9" * 100_000)

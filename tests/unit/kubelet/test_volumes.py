@@ -97,6 +97,16 @@ class TestAtomicWriter:
         assert (tmp_path / "a").read_bytes() == b"2"
         assert len(list(tmp_path.iterdir())) == 3
 
+    def test_a_link_that_leads_away_is_not_followed(self, tmp_path: Path) -> None:
+        volume, elsewhere = tmp_path / "volume", tmp_path / "elsewhere"
+        volume.mkdir()
+        elsewhere.mkdir()
+        (elsewhere / "kept").write_text("kept")
+        (volume / atomic.DATA).symlink_to(elsewhere)
+        assert atomic.write(volume, {"a": File(b"1")}, "2026_11_21_09_14_00")
+        assert (volume / "a").read_bytes() == b"1"
+        assert (elsewhere / "kept").read_text() == "kept"
+
     def test_only_a_mode_changed(self, tmp_path: Path) -> None:
         atomic.write(tmp_path, {"a": File(b"1")}, "2026_01_01_00_00_00")
         assert atomic.write(tmp_path, {"a": File(b"1", 0o400)}, "2026_01_01_00_00_01")

@@ -404,7 +404,7 @@ class Connection(asyncio.Protocol):
 
     def _start_watch(self, request: Request, answer: WatchAnswer) -> None:
         self._server.count(request.info.verb, 200)
-        headers = () if not request.warnings else tuple(("Warning", text) for text in request.warnings)
+        headers = response.warning_headers(request.warnings)
         self._transport.write(
             wire.head(200, answer.content_type, headers, date=self._server.date, length=None, close=self._closing)
         )

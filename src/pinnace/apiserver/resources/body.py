@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -109,8 +109,10 @@ def parse_yaml(body: bytes, kind: str) -> Any:
     import yaml
 
     loader_class: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loader = loader_class(body)
+    loader = None
     try:
+        _check_depth(yaml.parse(body, Loader=loader_class))
+        loader = loader_class(body)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -122,12 +124,27 @@ def parse_yaml(body: bytes, kind: str) -> Any:
         first = " ".join(str(error).split())
         raise unrecognized(body, kind, f"error converting YAML to JSON: yaml: {first}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return _json_types(data)
 
 
 class _TooComplexError(Exception):
     pass
+
+
+def _check_depth(events: Iterable[Any]) -> None:
+    """Before nodes are made of them: the C library does that recursively, and deep nesting would end the process."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > YAML_DEPTH:
+                raise _TooComplexError("exceeded max depth")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _check_size(node: Any, count: list[int], depth: int) -> None:

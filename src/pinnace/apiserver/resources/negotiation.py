@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from pinnace.api.errors import ApiError
 from pinnace.apiserver.request import Request
+from pinnace.core.memo import memo
 
 ACCEPTED = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 OBJECT = ""
@@ -39,7 +39,7 @@ def not_acceptable(*, media_known: bool) -> ApiError:
     return ApiError(406, "NotAcceptable", listed if media_known else "406: Not Acceptable", details={})
 
 
-@lru_cache(maxsize=512)
+@memo(512)
 def parse_accept(accept: str) -> Format:
     """The first alternative that can be served. Raises ApiError 406."""
     known = False

@@ -13,15 +13,13 @@ from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import codec, negotiation
 from pinnace.apiserver.resources.negotiation import PARTIAL, TABLE, Format
-from pinnace.apiserver.response import Response
+from pinnace.apiserver.response import Response, warning_headers
 from pinnace.store.protocol import KeyValue
 
 
-def warnings(request: Request) -> tuple[tuple[str, str], ...]:
-    """The Warning headers (RFC 7234) for what was noticed on the way."""
-    if not request.warnings:
-        return ()
-    return tuple(("Warning", f"299 - {orjson.dumps(text).decode()}") for text in request.warnings)
+def warnings(request: Request) -> Sequence[tuple[str, str]]:
+    """The Warning headers for what was noticed on the way."""
+    return warning_headers(request.warnings) if request.warnings else ()
 
 
 def plain(request: Request, status: int, obj: Object) -> Response:

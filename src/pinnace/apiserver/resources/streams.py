@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -30,6 +31,8 @@ from pinnace.core.http1 import HttpAnswer, HttpConnection, HttpError
 log = logging.getLogger(__name__)
 
 KUBELET_PORT = 10250
+#: Bytes of a kubelet's error that are read.
+ERROR_BYTES = 64 * 1024
 #: Seconds to reach a kubelet.
 CONNECT_SECONDS = 10.0
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -106,10 +109,12 @@ class Streams:
         return await self._forward_to_node(backend, request, _node_of(pod), target)
 
     async def node_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
-        """nodes/NAME/proxy/PATH: the kubelet's own server."""
-        return await self._forward_to_node(
-            backend, request, request.info.name.partition(":")[0], proxied_target(request)
-        )
+        """nodes/[SCHEME:]NAME[:PORT]/proxy/PATH: the kubelet's own server, or another port of the node."""
+        scheme, name, port = split_proxied(request.info.name)
+        host, kubelet_port = kubelet_address(codec.read(backend.get(row, "", name), row))
+        if port in ("", str(kubelet_port)):
+            return await self._forward_to_node(backend, request, name, proxied_target(request))
+        return await self._direct(backend, request, scheme, host, _port(port))
 
     async def pod_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
         """pods/[SCHEME:]NAME[:PORT]/proxy/PATH: straight to the Pod."""
@@ -117,8 +122,8 @@ class Streams:
         pod = codec.read(backend.get(row, request.info.namespace, name), row)
         address = (pod.get("status") or {}).get("podIP")
         if not address:
-            raise bad_request(f"address not allowed: pod {name} has no IP")
-        number = int(port) if port.isdecimal() else _named_port(pod, port)
+            raise bad_request("no addresses for hostname")
+        number = _port(port) if port.isdecimal() else _named_port(pod, port)
         return await self._direct(backend, request, scheme, str(address), number)
 
     async def service_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
@@ -157,13 +162,36 @@ class Streams:
         return await _exchange(connection, request, method or request.method, target, f"{host}:{port}")
 
     async def _direct(self, backend: Backend, request: Request, scheme: str, host: str, port: int) -> Answer:
+        """Straight to an address of the cluster: whoever may write it must not reach this machine's own services."""
+        if not is_proxyable(host):
+            raise bad_request("address not allowed")
         tls = None
         if scheme == "https":
             tls = ssl.create_default_context()
             tls.check_hostname = False  # as upstream: a Pod's certificate is its own affair
             tls.verify_mode = ssl.CERT_NONE
         connection = await _connect(backend.clock, host, port, tls)
-        return await _exchange(connection, request, request.method, proxied_target(request), f"{host}:{port}")
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return await _exchange(
+            connection, request, request.method, proxied_target(request), shown, errors_as_they_are=True
+        )
+
+
+def is_proxyable(host: str) -> bool:
+    """Whether requests may be passed on to the IP address ``host``: not to loopback, link-local, multicast or
+    unspecified ones (upstream ``IsProxyableIP``)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False  # a name: what it means may change between the look and the use
+    address = getattr(address, "ipv4_mapped", None) or address
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 0 < int(text[:6]) < 65536:
+        return int(text[:6])
+    raise bad_request(f"invalid port {errors.go_quote(text)}")
 
 
 def _pod(backend: Backend, request: Request, row: Resource) -> Object:
@@ -246,8 +274,9 @@ def split_proxied(text: str) -> tuple[str, str, str]:
 
 def proxied_target(request: Request) -> str:
     """The part of the path behind ``/proxy``, with the query."""
-    _, _, rest = request.path.partition("/proxy")
-    path = quote(rest or "/", safe="/:@!$&'()*+,;=~-._")
+    before = 7 if request.info.namespace else 5  # "", api, v1, (namespaces, NAMESPACE,) RESOURCE, NAME
+    rest = "/".join(request.path.split("/")[before + 1 :])
+    path = quote(f"/{rest}", safe="/:@!$&'()*+,;=~-._")
     return f"{path}?{request.query_string}" if request.query_string else path
 
 
@@ -273,10 +302,25 @@ def _endpoint(backend: Backend, namespace: str, service: str, port_name: str) ->
         if meta.labels(endpoints).get("kubernetes.io/service-name") != service:
             continue
         ports = [p for p in endpoints.get("ports") or () if (p.get("name") or "") == port_name]
-        ready = [e for e in endpoints.get("endpoints") or () if (e.get("conditions") or {}).get("ready") is not False]
-        if ports and ready:
-            return str(ready[0]["addresses"][0]), int(ports[0]["port"])
+        for endpoint in endpoints.get("endpoints") or () if ports else ():
+            address = str(endpoint["addresses"][0])
+            ready = (endpoint.get("conditions") or {}).get("ready") is not False
+            if ready and _is_of_its_pod(backend, namespace, endpoint, address):
+                return address, int(ports[0]["port"])
     return None
+
+
+def _is_of_its_pod(backend: Backend, namespace: str, endpoint: Object, address: str) -> bool:
+    """Slices can be written by users: an endpoint counts only if a Pod of the namespace has its address."""
+    reference = endpoint.get("targetRef") or {}
+    row = backend.registry.get("", "v1", "pods")
+    if row is None or reference.get("kind") != "Pod" or reference.get("namespace") != namespace:
+        return False
+    try:
+        pod = codec.read(backend.get(row, namespace, str(reference.get("name") or "")), row)
+    except ApiError:
+        return False
+    return any(ip.get("ip") == address for ip in (pod.get("status") or {}).get("podIPs") or ())
 
 
 async def _connect(time: clock.Clock, host: str, port: int, tls: ssl.SSLContext | None) -> HttpConnection:
@@ -310,7 +354,15 @@ def passed_headers(request: Request, host: str) -> list[tuple[str, str]]:
     ]
 
 
-async def _exchange(connection: HttpConnection, request: Request, method: str, target: str, host: str) -> Answer:
+async def _exchange(
+    connection: HttpConnection,
+    request: Request,
+    method: str,
+    target: str,
+    host: str,
+    *,
+    errors_as_they_are: bool = False,
+) -> Answer:
     """Send the request on; what it is answered with becomes ours."""
     try:
         body = request.body if isinstance(request.body, bytes) and request.body else None
@@ -323,7 +375,7 @@ async def _exchange(connection: HttpConnection, request: Request, method: str, t
         raise
     if answer.upgraded:
         return Takeover(lambda pipe: _splice(pipe, connection, answer))
-    if answer.status >= 400:
+    if answer.status >= 400 and not errors_as_they_are:
         try:
             return await _error(answer)
         finally:
@@ -351,8 +403,8 @@ async def _body(connection: HttpConnection, answer: HttpAnswer) -> AsyncGenerato
 
 
 async def _error(answer: HttpAnswer) -> Response:
-    """A backend's error as a Status."""
-    raw = await answer.read()
+    """A kubelet's error as a Status."""
+    raw = await answer.read(ERROR_BYTES)
     content_type = answer.headers.get("content-type", "")
     if "json" in content_type:
         try:

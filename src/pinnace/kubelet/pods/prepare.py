@@ -33,6 +33,7 @@ from pinnace.kubelet.runtime.base import (
     Image,
     PodState,
 )
+from pinnace.kubelet.volumes import payload
 from pinnace.kubelet.volumes.manager import Volumes
 
 #: Bytes of a termination message, and of the log that may stand in for one.
@@ -219,7 +220,10 @@ class MachinePreparation:
             entry: Config = {
                 "container_path": target if target.startswith("/") else f"/{target}",
                 "host_path": str(path),
-                "readonly": bool(mount.get("readOnly") or claim.get("readOnly")),
+                # What is made of API data is the kubelet's to write: links put there would lead it astray.
+                "readonly": bool(
+                    mount.get("readOnly") or claim.get("readOnly") or any(kind in volume for kind in payload.KINDS)
+                ),
             }
             if propagation := _PROPAGATION.get(mount.get("mountPropagation") or ""):
                 entry["propagation"] = propagation
@@ -245,7 +249,7 @@ class MachinePreparation:
         text = ""
         if file:
             try:
-                text = Path(file).read_bytes()[:MESSAGE_LIMIT].decode(errors="replace")
+                text = _beginning(Path(file), MESSAGE_LIMIT).decode(errors="replace")
             except OSError:  # torn down already
                 text = ""
         policy = container.annotations.get(TERMINATION_POLICY)
@@ -274,6 +278,12 @@ class MachinePreparation:
             return [entry.name for entry in self._settings.pods_dir.iterdir()]
         except FileNotFoundError:
             return []
+
+
+def _beginning(file: Path, limit: int) -> bytes:
+    """What a container has written may be of any length."""
+    with file.open("rb") as opened:
+        return opened.read(limit)
 
 
 def _target(spec: Object, state: PodState) -> str:

@@ -15,6 +15,7 @@ REVIEWS = GVR("authorization.k8s.io", "v1", "subjectaccessreviews")
 MASTERS = "system:masters"
 #: Seconds that an answer is good for.
 REMEMBERED = 60.0
+ANSWERS = 4096
 _SUBRESOURCES = {"stats": "stats", "metrics": "metrics", "logs": "log", "pods": "pods", "healthz": "healthz"}
 
 
@@ -23,7 +24,7 @@ class Access:
         self._client = client
         self._clock = clock
         self._node_name = node_name
-        self._answers: dict[tuple[str, str, str], tuple[float, bool]] = {}
+        self._answers: dict[tuple[str, tuple[str, ...], str, str], tuple[float, bool]] = {}  # emptied when full
 
     async def check(self, certificate: Mapping[str, object], method: str, path: str) -> None:
         """Raises Refusal (401, 403)."""
@@ -34,11 +35,14 @@ class Access:
             return
         verb = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "DELETE": "delete"}.get(method, "get")
         part = _SUBRESOURCES.get(path.split("/")[1], "proxy")
-        known = self._answers.get((user, verb, part))
+        asked = user, tuple(groups), verb, part
+        known = self._answers.get(asked)
         now = self._clock.monotonic()
         if known is None or known[0] < now:
             known = now + REMEMBERED, await self._ask(user, groups, verb, part)
-            self._answers[user, verb, part] = known
+            if len(self._answers) >= ANSWERS:
+                self._answers.clear()
+            self._answers[asked] = known
         if not known[1]:
             raise Refusal(403, f"Forbidden (user={user}, verb={verb}, resource=nodes, subresource(s)=[{part}])")
 

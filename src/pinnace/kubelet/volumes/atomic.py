@@ -49,7 +49,7 @@ def write(target: Path, files: Mapping[str, File], stamp: str, group: int | None
     link.symlink_to(fresh.name)
     link.rename(current)
     _link_names(target, files)
-    if before is not None and before != fresh:
+    if before is not None and before != fresh and before.parent == target.resolve():
         shutil.rmtree(before, ignore_errors=True)
     for stale in target.glob("..[0-9]*"):  # a version that a crash left half written
         if stale.name != fresh.name:
