@@ -15,21 +15,22 @@ from tests import images
 from tests.machine import PINNACE, Machine, eventually
 from tests.tools import Kubectl
 
-SCRIPT = "n=0; while :; do n=$((n+1)); echo $n; sleep 0.1; done"
+SCRIPT = "trap 'echo bye >/kept/end; exit' TERM; n=0; while :; do n=$((n+1)); echo $n; sleep 0.1; done"
 MANIFEST = f"""
 apiVersion: v1
 kind: Pod
 metadata: {{name: counts}}
 spec:
-  terminationGracePeriodSeconds: 1
+  terminationGracePeriodSeconds: 10
   containers:
   - name: main
     image: registry.example/tools:v1
     imagePullPolicy: IfNotPresent
-    command: [sh, -c, '{SCRIPT}']
+    command: [sh, -c, "{SCRIPT}"]
     ports: [{{containerPort: 80, hostPort: 18080}}]
-    volumeMounts: [{{name: token, mountPath: /token}}]
+    volumeMounts: [{{name: token, mountPath: /token}}, {{name: kept, mountPath: /kept}}]
   volumes:
+  - {{name: kept, emptyDir: {{}}}}
   - name: token
     secret: {{secretName: token}}
 ---
@@ -195,6 +196,7 @@ def test_down_leaves_nothing_and_up_brings_the_pods_back(there: Machine, running
     eventually(lambda: [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods(running)] == [1, 1])
     wait(running)
     assert [pod["metadata"]["uid"] for pod in pods(running)] == uids
+    assert running("exec", "counts", "--", "cat", "/kept/end") == "bye\n", "it was told before it was ended"
 
 
 def kill(machine: Machine) -> None:
@@ -221,3 +223,49 @@ def test_purging_after_a_kill_leaves_nothing(there: Machine, running: Kubectl, f
         assert "pinnace" not in there.kubeconfig.read_text()
         if not also_containerd:
             start(there, files)
+
+
+@pytest.fixture
+def bare() -> Iterator[Machine]:
+    """A machine on which nothing has been started."""
+    machine = Machine()
+    try:
+        yield machine
+    finally:
+        machine.remove()
+
+
+def up(machine: Machine, path: str, *arguments: str) -> tuple[int, str, list[str]]:
+    """``up`` where programs are looked for in ``path``: exit code, what it printed, its error."""
+    command = (PINNACE, "up", "--detach", "--data-dir", machine.data, "--kubeconfig", machine.kubeconfig)
+    done = machine.run("env", f"PATH={path}", *command, *arguments, check=False)
+    return done.returncode, done.stdout, done.stderr.splitlines()
+
+
+def test_a_containerd_that_fails_is_quoted(bare: Machine, tmp_path: Path) -> None:
+    broken = tmp_path / "containerd"
+    broken.write_text("#!/bin/sh\necho first of all >&2\necho plugin cri: no such luck >&2\nexit 3\n")
+    broken.chmod(0o755)
+    for runtime in ("containerd", "auto"):
+        code, _, error = up(bare, f"{tmp_path}:{os.environ['PATH']}", "--runtime", runtime)
+        assert code == 14
+        assert error == ["pinnace: containerd failed (exit code 3): first of all", "  plugin cri: no such luck"]
+    broken.write_text("#!/no/such/interpreter\n")
+    code, _, error = up(bare, f"{tmp_path}:{os.environ['PATH']}")
+    assert code == 14
+    assert error[0].startswith(f"pinnace: containerd failed: cannot run {broken}: ")
+    assert traces(bare, []) == {}
+
+
+def test_without_containerd_the_node_is_simulated_or_refused(bare: Machine, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "runc").symlink_to("/usr/sbin/runc")
+    code, _, error = up(bare, str(tools), "--runtime", "containerd")
+    wanted = "--runtime containerd: this machine cannot yet: install containerd (hack/install-components)"
+    assert (code, error) == (18, [f"pinnace: {wanted}"])
+    code, shown, error = up(bare, str(tools), "--runtime", "auto")
+    assert (code, error) == (0, [])
+    (line,) = (line for line in shown.splitlines() if "simulated" in line and "real node" in line)
+    assert line.endswith("for a real node: install containerd (hack/install-components)")
+    assert bare.kubectl()("get", "nodes", "-o", "name") == "node/simulated-0\n"

@@ -79,6 +79,7 @@ class Containerd:
         self._tasks = Tasks("containerd", clock)
         self._process: asyncio.subprocess.Process | None = None
         self._pid = 0
+        self._log_begin = 0
 
     @property
     def socket(self) -> Path:
@@ -151,6 +152,7 @@ class Containerd:
         command = [*self._prefix, self._binary, "--config", str(self.config_file)]
         try:
             with self._log_file.open("ab") as output:
+                self._log_begin = output.tell()
                 self._process = await asyncio.create_subprocess_exec(
                     *command,
                     stdin=asyncio.subprocess.DEVNULL,
@@ -171,10 +173,10 @@ class Containerd:
             await self._clock.sleep(0.02)
 
     def last_lines(self, count: int = 5) -> str:
-        """The end of its log."""
+        """The end of its log since it was started last."""
         try:
             with self._log_file.open("rb") as file:
-                file.seek(max(0, self._log_file.stat().st_size - TAIL))
+                file.seek(max(self._log_begin, self._log_file.stat().st_size - TAIL))
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError as error:
             return f"its log cannot be read: {error}"

@@ -28,7 +28,7 @@ from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
-from pinnace.kubelet.runtime.base import CREATED, Image, Runtime, RuntimeFailure
+from pinnace.kubelet.runtime.base import CREATED, RUNNING, Image, PodState, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.server import KubeletServer
 from pinnace.kubelet.volumes.claims import Claims
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the runtime's condition: until it is ready, and then.
 EAGER, CALM = 0.1, 5.0
+#: Seconds that containers have to end when the cluster is taken down, if their Pod does not give them less.
+LAST_GRACE = 5.0
 #: Images that a node's status lists.
 IMAGES = 50
 
@@ -202,8 +204,8 @@ class Kubelet:
             await self._clock.sleep(EAGER if self._problem else CALM)
 
     async def end_pods(self) -> None:
-        """End every container of this node, without telling the API server: for a cluster that is taken down. After it
-        only ``stop`` may follow."""
+        """End every container of this node, in good order if it does so within ``LAST_GRACE``, without telling the API
+        server: for a cluster that is taken down. After it only ``stop`` may follow."""
         await self.manager.stop()
         gate = asyncio.Semaphore(STARTS_AT_ONCE)
 
@@ -214,10 +216,21 @@ class Kubelet:
         pods = await self.runtime.pods()
         for container in [c for state in pods.values() for c in state.containers if c.state == CREATED]:
             await self.runtime.remove_container(container.id)  # stopping a sandbox leaves what never started
+        await self._stop_in_good_order(pods)
         await asyncio.gather(*(end(box.id) for state in pods.values() for box in state.sandboxes))
         for uid in {*pods, *await self._preparation.left_behind()}:
             self._cgroups.remove(uid)
         self._volumes.unmount_all()
+
+    async def _stop_in_good_order(self, pods: Mapping[str, PodState]) -> None:
+        graces = {meta.uid(pod): float(pod["spec"].get("terminationGracePeriodSeconds") or 0) for pod in self._pods}
+        stops = [
+            self.runtime.stop_container(container.id, min(graces.get(uid, 0.0), LAST_GRACE))
+            for uid, state in pods.items()
+            for container in state.containers
+            if container.state == RUNNING
+        ]
+        await asyncio.gather(*stops)
 
     async def stop(self) -> None:
         await self._tasks.stop()
