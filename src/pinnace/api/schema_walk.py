@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from pinnace.api import meta, quantity, schema_table
 
@@ -27,19 +27,16 @@ _INTEGER_BITS = {"int32": 31, "int64": 63}
 _GO_SCALARS = {"string": "string", "boolean": "bool", "number": "float64"}
 
 
-class Path(NamedTuple):
-    """Where a value is: links to its parent. ``struct`` is the Go struct whose field it is, "" in lists and maps."""
-
-    parent: Path | None
-    segment: str
-    struct: str
+#: Where a value is: its parent's place, the field, key or index there, and the Go struct whose field it is ("" in lists
+#: and maps). A bare tuple: one is made for every value that is no plain text, and read only if something is wrong.
+Path: TypeAlias = "tuple[Path | None, str | int, str]"
 
 
 class DecodeError(ValueError):
     """A value of the wrong type; ``str(error)`` is what Go's decoder says of it."""
 
 
-Walker = Callable[[Any, Path | None, list[str] | None], Any]
+Walker = Callable[[Any, "Path | None", list[str] | None], Any]
 
 _DROP: Any = object()  # returned by a walker: leave the field out
 
@@ -53,8 +50,9 @@ def strict_path(path: Path | None, field: str) -> str:
     """``spec.containers[0].foo``: a field's path as strict decoding tells it."""
     parts = [field]
     while path is not None:
-        parts.append(path.segment)
-        path = path.parent
+        segment = path[1]
+        parts.append(f"[{segment}]" if isinstance(segment, int) else segment)
+        path = path[0]
     text = parts[-1]
     for part in reversed(parts[:-1]):
         text += part if part.startswith("[") else f".{part}"
@@ -76,10 +74,10 @@ def mismatch(value: Any, go_type: str, path: Path | None, *, shown: str = "") ->
     """The error of Go's decoder for ``value`` where a ``go_type`` belongs."""
     struct, parts, at = "", [], path
     while at is not None:
-        if at.struct:
-            struct = struct or at.struct
-            parts.append(at.segment)
-        at = at.parent
+        if at[2]:
+            struct = struct or at[2]
+            parts.append(str(at[1]))
+        at = at[0]
     what = shown or json_type(value)
     if not struct:
         return DecodeError(f"json: cannot unmarshal {what} into Go value of type {go_type}")
@@ -268,7 +266,7 @@ def _list(node: dict[str, Any]) -> Walker:
             elif element is None:
                 result.append(meta.copy(zero))
             else:
-                result.append(item(element, Path(path, f"[{index}]", ""), problems))
+                result.append(item(element, (path, index, ""), problems))
         return result
 
     return walk
@@ -289,7 +287,7 @@ def _map(node: dict[str, Any]) -> Walker:
             elif element is None:
                 result[key] = meta.copy(zero)
             else:
-                result[key] = member(element, Path(path, key, ""), problems)
+                result[key] = member(element, (path, key, ""), problems)
         return result
 
     return walk
@@ -324,8 +322,9 @@ def _of_definition(definition: str) -> Walker:
             compile_fields()
             compiled = True
         result = {}
+        find = table.get
         for key, element in value.items():
-            known = table.get(key)
+            known = find(key)
             if known is None:
                 _report(problems, path, key)
                 continue
@@ -334,7 +333,7 @@ def _of_definition(definition: str) -> Walker:
                 if element or not omit:
                     result[key] = element
             elif element is not None:
-                made = member(element, Path(path, key, struct), problems)
+                made = member(element, (path, key, struct), problems)
                 if made is not _DROP and (made or not omit):
                     result[key] = made
         return result
