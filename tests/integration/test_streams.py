@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 from tests.integration.apiserver import Api, closed, running
 
-from pinnace.api.resources import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS, SERVICES
+from pinnace.api.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ENDPOINT_SLICES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+)
 from pinnace.apiserver.resources import streams
 from pinnace.core.http1 import HttpConnection
 
@@ -256,3 +265,23 @@ async def test_a_pods_own_answer_comes_as_it_is(tmp_path: Path, monkeypatch: pyt
             answer = await api.call("GET", f"/api/v1/namespaces/proxy/{kind}/web/proxy/a/proxy/b%20c?x=1")
             assert (answer.status, answer.body, answer.headers["content-type"]) == (404, b"no", "text/html")
         assert asked == ["GET /a/proxy/b%20c?x=1"] * 2
+
+
+async def test_who_may_only_read_gets_into_no_container(tmp_path: Path) -> None:
+    async def kubelet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise AssertionError("nothing may reach the kubelet")
+
+    async with node(tmp_path, kubelet) as (api, _):
+        rule: Any = {"apiGroups": [""], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+        await api.client.create(CLUSTER_ROLES, {"metadata": {"name": "reader"}, "rules": [rule]})
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"}
+        subject: Any = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ann"}
+        binding = {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [subject]}
+        await api.client.create(CLUSTER_ROLE_BINDINGS, binding)
+        for what, query in (("exec", "container=a&command=sh&stdout=true"), ("portforward", "ports=80")):
+            answer = await api.call("GET", f"{POD}/{what}?{query}", headers={"Impersonate-User": "ann"})
+            assert (answer.status, answer.json()["message"]) == (
+                403,
+                f'pods "web" is forbidden: User "ann" cannot create resource "pods/{what}" in API group "" in the '
+                'namespace "default"',
+            )

@@ -15,13 +15,13 @@ from pinnace.apiserver import paths
 from pinnace.apiserver.auth.authenticate import anonymous
 from pinnace.apiserver.auth.authorize import refused
 from pinnace.apiserver.request import (
-    Attributes,
     Authenticator,
     Authorizer,
     Impersonator,
     Request,
     RequestInfo,
     User,
+    attributes_of,
 )
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Answer
@@ -186,19 +186,3 @@ class Pipeline:
                 self._decisions[key] = decision
         if not decision[0]:
             raise refused(attributes_of(user, info), decision[1])
-
-
-def attributes_of(user: User, info: RequestInfo) -> Attributes:
-    if not info.is_resource:
-        return Attributes(user, info.verb, info.path)
-    return Attributes(
-        user,
-        info.verb,
-        info.path,
-        info.group,
-        info.version,
-        info.resource,
-        info.subresource,
-        info.namespace,
-        info.name,
-    )

@@ -73,6 +73,23 @@ class RequestInfo:
         self.is_resource = bool(resource)
 
 
+def attributes_of(user: User, info: RequestInfo, verb: str = "") -> Attributes:
+    """What authorization is asked about ``info``; with ``verb`` instead of its own if given."""
+    if not info.is_resource:
+        return Attributes(user, verb or info.verb, info.path)
+    return Attributes(
+        user,
+        verb or info.verb,
+        info.path,
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+    )
+
+
 class Request:
     """One request. ``shared`` is set for those from this process: they are answered with objects, not bytes, and
     their ``body`` is an object. ``headers`` have lower-case names. ``peer`` is a scratch space that lives as long as

@@ -22,7 +22,9 @@ def register(
     router.register("", "bindings", "", {"create": binding.bind_by_body})
     router.register("", "pods", "eviction", {"create": eviction.evict})
     router.register("", "componentstatuses", "", {"get": questions.get_component, "list": questions.list_components})
-    for plural, subresource, served in streams.handlers(streams.Streams(kubelet_tls, near)):
+    for plural, subresource, served in streams.handlers(
+        streams.Streams(kubelet_tls, near, auth.authorizer if auth is not None else None)
+    ):
         router.register("", plural, subresource, served)
     if auth is not None:
         router.register("", "serviceaccounts", "token", {"create": questions.token(auth.token_requests)})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from pinnace.api import meta, selectors
-from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
+from pinnace.api.errors import is_namespace_terminating
 from pinnace.api.resources import DAEMON_SETS, NODES, PODS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
 from pinnace.controllers import daemons, kit, ownership, podstate, revisions
 from pinnace.controllers.expectations import Expectations
+from pinnace.controllers.podcontrol import PodControl
 from pinnace.core.backoff import Backoff
 
 #: Pods made or deleted in one round at most.
@@ -28,6 +29,7 @@ class DaemonSetController(kit.Controller):
         super().__init__(tools)
         self._events = self.recorder(self.name)
         self._expectations = Expectations(self.clock)
+        self._control = PodControl(self.client, self._events, self._expectations)
         self._backoff = Backoff(base=1.0, cap=900.0)  # of Pods that end, per DaemonSet and node
         self._due: dict[tuple[str, str], float] = {}
         self._sets = tools.informer(DAEMON_SETS)
@@ -124,24 +126,10 @@ class DaemonSetController(kit.Controller):
         waiting = iter(create)
 
         async def make() -> None:
-            try:
-                made = await self.client.create(PODS, daemons.new_pod(daemon_set, next(waiting), digest))
-            except (ApiError, OSError, TimeoutError) as error:
-                if not is_namespace_terminating(error):
-                    self._events.event(daemon_set, WARNING, "FailedCreate", f"Error creating: {error}")
-                raise
-            self._events.event(daemon_set, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name(made)}")
+            await self._control.create(daemon_set, daemons.new_pod(daemon_set, next(waiting), digest))
 
         async def delete(pod: Object) -> None:
-            try:
-                await self.client.delete(PODS, meta.name(pod), meta.namespace(pod), uid=meta.uid(pod))
-            except (ApiError, OSError, TimeoutError) as error:
-                self._expectations.deleted(key, meta.uid(pod))
-                if is_reason(error, "NotFound"):
-                    return
-                self._events.event(daemon_set, WARNING, "FailedDelete", f"Error deleting: {error}")
-                raise
-            self._events.event(daemon_set, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
+            await self._control.delete(key, daemon_set, pod)
 
         succeeded, failure = await kit.slow_start(len(create), make)
         self._expectations.created(key, len(create) - succeeded)

@@ -15,6 +15,7 @@ from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
 from pinnace.controllers import conditions, jobindexes, jobpolicy, jobstate, kit, ownership, podstate
 from pinnace.controllers.expectations import Expectations
+from pinnace.controllers.podcontrol import PodControl
 from pinnace.core.clock import timestamp
 
 #: Pods made or deleted in one round at most.
@@ -34,6 +35,7 @@ class JobController(kit.Controller):
         super().__init__(tools)
         self._events = self.recorder(self.name)
         self._expectations = Expectations(self.clock)
+        self._control = PodControl(self.client, self._events, self._expectations)
         self._released: dict[str, set[str]] = {}  # Job key -> Pods whose finalizer we removed, unseen as yet
         self._backoffs: dict[str, jobstate.BackoffRecord] = {}
         self._jobs = tools.informer(JOBS)
@@ -183,14 +185,7 @@ class JobController(kit.Controller):
         self._expectations.expect(key, creations=len(pods))
 
         async def create() -> None:
-            try:
-                made = await self.client.create(PODS, next(waiting))
-            except (ApiError, OSError, TimeoutError) as error:
-                if not is_namespace_terminating(error):
-                    self._events.event(job, WARNING, "FailedCreate", f"Error creating: {error}")
-                raise
-            self._events.event(job, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name(made)}")
-            tally.active.append(made)
+            tally.active.append(await self._control.create(job, next(waiting)))
 
         succeeded, error = await kit.slow_start(len(pods), create)
         if error is not None:
@@ -225,17 +220,9 @@ class JobController(kit.Controller):
         self._expectations.expect(key, deletions=[meta.uid(pod) for pod in pods])
 
         async def delete(pod: Object) -> None:
-            try:
-                await self.client.delete(PODS, meta.name(pod), meta.namespace(pod), uid=meta.uid(pod))
-            except (ApiError, OSError, TimeoutError) as error:
-                self._expectations.deleted(key, meta.uid(pod))
-                if is_reason(error, "NotFound"):
-                    return
-                self._events.event(job, WARNING, "FailedDelete", f"Error deleting: {error}")
-                raise
-            self._events.event(job, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
-            tally.active = [other for other in tally.active if meta.uid(other) != meta.uid(pod)]
-            tally.terminating.append(pod)
+            if await self._control.delete(key, job, pod):
+                tally.active = [other for other in tally.active if meta.uid(other) != meta.uid(pod)]
+                tally.terminating.append(pod)
 
         results = await asyncio.gather(*map(delete, list(pods)), return_exceptions=True)
         return next((result for result in results if isinstance(result, BaseException)), None)

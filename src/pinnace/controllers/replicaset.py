@@ -12,9 +12,9 @@ from pinnace.api import meta, selectors
 from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import PODS, REPLICA_SETS
 from pinnace.api.types import GVR, Object
-from pinnace.client.recorder import NORMAL, WARNING
 from pinnace.controllers import kit, ownership, podstate, replicas
 from pinnace.controllers.expectations import Expectations
+from pinnace.controllers.podcontrol import PodControl
 
 REPLICATION_CONTROLLERS = GVR("", "v1", "replicationcontrollers")
 
@@ -32,6 +32,7 @@ class ReplicaSetController(kit.Controller):
         super().__init__(tools)
         self._expectations = Expectations(self.clock)
         self._events = self.recorder(self.name)
+        self._control = PodControl(self.client, self._events, self._expectations)
         self._pods = tools.informer(PODS)
         self._owners = tools.informer(self.gvr)
         self._claims = ownership.Claims(self.client, self.gvr, PODS, self._pods)
@@ -123,13 +124,7 @@ class ReplicaSetController(kit.Controller):
 
         async def create() -> None:
             pod = podstate.from_template(owner["spec"]["template"], owner)
-            try:
-                made = await self.client.create(PODS, pod)
-            except (ApiError, OSError, TimeoutError) as error:
-                if not is_namespace_terminating(error):
-                    self._events.event(owner, WARNING, "FailedCreate", f"Error creating: {error}")
-                raise
-            self._events.event(owner, NORMAL, "SuccessfulCreate", f"Created pod: {meta.name(made)}")
+            await self._control.create(owner, pod)
 
         succeeded, error = await kit.slow_start(count, create)
         if error is None:
@@ -141,15 +136,7 @@ class ReplicaSetController(kit.Controller):
         self._expectations.expect(key, deletions=[meta.uid(pod) for pod in pods])
 
         async def delete(pod: Object) -> None:
-            try:
-                await self.client.delete(PODS, meta.name(pod), meta.namespace(pod), uid=meta.uid(pod))
-            except (ApiError, OSError, TimeoutError) as error:
-                self._expectations.deleted(key, meta.uid(pod))
-                if is_reason(error, "NotFound"):
-                    return
-                self._events.event(owner, WARNING, "FailedDelete", f"Error deleting: {error}")
-                raise
-            self._events.event(owner, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
+            await self._control.delete(key, owner, pod)
 
         results = await asyncio.gather(*map(delete, pods), return_exceptions=True)
         error = next((result for result in results if isinstance(result, BaseException)), None)

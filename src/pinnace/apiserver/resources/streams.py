@@ -21,7 +21,8 @@ from pinnace.api import errors, meta
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.request import Request
+from pinnace.apiserver.auth.authorize import refused
+from pinnace.apiserver.request import Authorizer, Request, attributes_of
 from pinnace.apiserver.resources import codec
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.response import Answer, Pipe, Response, Stream, Takeover
@@ -57,8 +58,12 @@ class Streams:
     addresses of kubelets on this machine, by node: they need not listen where others could reach them."""
 
     def __init__(
-        self, kubelet_tls: Callable[[], ssl.SSLContext] | None, near: Mapping[str, tuple[str, int]] | None = None
+        self,
+        kubelet_tls: Callable[[], ssl.SSLContext] | None,
+        near: Mapping[str, tuple[str, int]] | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
+        self._authorizer = authorizer
         self._make_tls = kubelet_tls
         self._near = near if near is not None else {}
         self._tls: ssl.SSLContext | None = None
@@ -82,6 +87,7 @@ class Streams:
         """The handler of ``exec`` or ``attach``."""
 
         async def handle(backend: Backend, request: Request, row: Resource) -> Answer:
+            self._check_create(request)
             pod = _pod(backend, request, row)
             container = container_of(pod, request.query.get("container", ""), all_kinds=True)
             sent = parse_qsl(request.query_string, keep_blank_values=True)
@@ -100,6 +106,7 @@ class Streams:
         return handle
 
     async def portforward(self, backend: Backend, request: Request, row: Resource) -> Answer:
+        self._check_create(request)
         pod = _pod(backend, request, row)
         await _admit(backend, request, row, pod, "portforward")
         info = request.info
@@ -143,6 +150,15 @@ class Streams:
         return await self._direct(backend, request, scheme, *found)
 
     # -- how
+
+    def _check_create(self, request: Request) -> None:
+        """A WebSocket begins with a GET: those who may only read must not get into a container by it. Raises ApiError
+        403."""
+        if self._authorizer is not None and request.info.verb != "create":
+            attributes = attributes_of(request.user, request.info, "create")
+            allowed, reason = self._authorizer.authorize(attributes)
+            if not allowed:
+                raise refused(attributes, reason)
 
     def _client_tls(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -274,8 +290,8 @@ def split_proxied(text: str) -> tuple[str, str, str]:
 
 def proxied_target(request: Request) -> str:
     """The part of the path behind ``/proxy``, with the query."""
-    before = 7 if request.info.namespace else 5  # "", api, v1, (namespaces, NAMESPACE,) RESOURCE, NAME
-    rest = "/".join(request.path.split("/")[before + 1 :])
+    before = 7 if request.info.namespace else 5  # api, v1, (namespaces, NAMESPACE,) RESOURCE, NAME, proxy
+    rest = "/".join(request.path.lstrip("/").split("/")[before:])
     path = quote(f"/{rest}", safe="/:@!$&'()*+,;=~-._")
     return f"{path}?{request.query_string}" if request.query_string else path
 
