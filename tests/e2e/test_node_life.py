@@ -193,7 +193,7 @@ def test_down_leaves_nothing_and_up_brings_the_pods_back(there: Machine, running
     done = there.run(PINNACE, "status", "--data-dir", there.data, check=False)
     assert (done.returncode, done.stdout[:11]) == (16, "not running")
     there.up()
-    eventually(lambda: [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods(running)] == [1, 1])
+    eventually(lambda: counts(running) == [1, 1])
     wait(running)
     assert [pod["metadata"]["uid"] for pod in pods(running)] == uids
     assert running("exec", "counts", "--", "cat", "/kept/end") == "bye\n", "it was told before it was ended"
@@ -207,6 +207,24 @@ def kill(machine: Machine) -> None:
 
 def held(machine: Machine) -> bool:
     return json.loads(machine.pinnace("status", "-o", "json", check=False))["running"] is True
+
+
+def test_down_after_a_kill_ends_the_containers_and_up_starts_them_again(there: Machine, running: Kubectl) -> None:
+    uids = [pod["metadata"]["uid"] for pod in pods(running)]
+    running("exec", "counts", "--", "rm", "/kept/end")
+    restarts = counts(running)
+    kill(there)
+    assert "stopped the containers of a Pinnace that was killed" in there.pinnace("down")
+    assert traces(there, uids) == {}
+    assert there.run(PINNACE, "down", "--data-dir", there.data, check=False).returncode == 16
+    there.up()
+    eventually(lambda: all(n > m for n, m in zip(counts(running), restarts, strict=True)), what="they restart")
+    wait(running)
+    assert running("exec", "counts", "--", "cat", "/kept/end") == "bye\n"
+
+
+def counts(kubectl: Kubectl) -> list[int]:
+    return [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods(kubectl)]
 
 
 def test_purging_after_a_kill_leaves_nothing(there: Machine, running: Kubectl, files: list[Path]) -> None:

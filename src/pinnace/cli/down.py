@@ -1,4 +1,5 @@
-"""``pinnace down``: ask the process that runs the cluster to stop, and wait until it has."""
+"""``pinnace down``: ask the process that runs the cluster to stop, and wait until it has. If it was killed, end what it
+left running."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def run(path: Path, *, purge: bool, timeout: float) -> int:
         _stop(directory, int(facts["pid"]), timeout)
         print("stopped")
     elif not purge:
-        raise ClusterError(Exit.NOT_RUNNING, f"no cluster is running on {path}")
+        _end_leftovers(directory)
     if purge:
         _purge(directory)
     return 0
@@ -46,13 +47,26 @@ def _stop(directory: DataDir, pid: int, timeout: float) -> None:
         )
 
 
+def _end_leftovers(directory: DataDir) -> None:
+    from pinnace.cluster import teardown
+
+    if not teardown.has_leftovers(directory.path):
+        raise ClusterError(Exit.NOT_RUNNING, f"no cluster is running on {directory.path}")
+    directory.acquire()
+    try:
+        teardown.remove_leftovers(directory.path, purge=False)
+    finally:
+        directory.release()
+    print("stopped the containers of a Pinnace that was killed")
+
+
 def _purge(directory: DataDir) -> None:
     from pinnace.cluster import config, kubeconfig, teardown
 
     facts = directory.last_announced()
     directory.acquire()
     try:
-        teardown.remove_leftovers(directory.path)
+        teardown.remove_leftovers(directory.path, purge=True)
         if facts is not None:
             kubeconfig.remove_kubeconfig(Path(facts["kubeconfig"]), context=config.CONTEXT, server=facts["server"])
         shutil.rmtree(directory.path)

@@ -17,7 +17,7 @@ from pathlib import Path
 from pinnace.core.clock import Clock, timeout
 from pinnace.kubelet.containerd import Containerd, ContainerdFailed
 from pinnace.kubelet.pods.cgroups import Cgroups
-from pinnace.kubelet.runtime.base import RuntimeFailure
+from pinnace.kubelet.runtime.base import RUNNING, RuntimeFailure
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
 from pinnace.kubelet.volumes import mounts
 
@@ -29,13 +29,19 @@ AT_ONCE = 8
 _PROC = Path("/proc")
 
 
-async def remove(containerd: Containerd, pods_dir: Path, data_dir: Path, clock: Clock) -> None:
-    """Leave nothing of the node that has ``containerd`` and its Pods in ``pods_dir``, both below ``data_dir``. The
-    files stay, for the caller to remove. Raises OSError."""
-    if any(_processes(containerd)):
+def found(containerd: Containerd) -> bool:
+    """Whether something of the node that has ``containerd`` still runs."""
+    return any(_processes(containerd))
+
+
+async def remove(containerd: Containerd, pods_dir: Path, data_dir: Path, clock: Clock, *, grace: float) -> None:
+    """Leave nothing of the node that has ``containerd`` and its Pods in ``pods_dir``, both below ``data_dir``; its
+    containers have ``grace`` seconds to end by themselves. The files stay: the next start goes on from them. Raises
+    OSError."""
+    if found(containerd):
         try:
             async with timeout(clock, IN_ORDER):
-                await _end_in_order(containerd, clock)
+                await _end_in_order(containerd, clock, grace)
         except (ContainerdFailed, RuntimeFailure, TimeoutError) as error:
             log.warning("containers are killed, for they could not be stopped: %s", str(error) or "it took too long")
     cgroups = Cgroups()
@@ -49,7 +55,7 @@ async def remove(containerd: Containerd, pods_dir: Path, data_dir: Path, clock: 
     cgroups.remove_if_empty()
 
 
-async def _end_in_order(containerd: Containerd, clock: Clock) -> None:
+async def _end_in_order(containerd: Containerd, clock: Clock, grace: float) -> None:
     """Goes on with the containerd that is there, or starts one to find the containers with."""
     runtime = CriRuntime(str(containerd.socket), clock)
     gate = asyncio.Semaphore(AT_ONCE)
@@ -57,13 +63,14 @@ async def _end_in_order(containerd: Containerd, clock: Clock) -> None:
     async def end(sandbox: str) -> None:
         async with gate:
             await runtime.stop_sandbox(sandbox)
-            await runtime.remove_sandbox(sandbox)
 
     await containerd.start()
     try:
         await runtime.connect()
-        boxes = [box.id for state in (await runtime.pods()).values() for box in state.sandboxes]
-        await asyncio.gather(*map(end, boxes))
+        pods = (await runtime.pods()).values()
+        running = [c.id for state in pods for c in state.containers if c.state == RUNNING]
+        await asyncio.gather(*(runtime.stop_container(container, grace) for container in running))
+        await asyncio.gather(*(end(box.id) for state in pods for box in state.sandboxes))
     finally:
         await runtime.close()
         await containerd.stop()
