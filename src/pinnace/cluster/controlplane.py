@@ -17,6 +17,7 @@ from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock
+from pinnace.core.supervisor import Tasks
 from pinnace.store.open import open_store
 from pinnace.store.protocol import Store, StoreError
 
@@ -33,6 +34,7 @@ class ControlPlane:
         self._store: Store | None = None
         self._auth: stack.Auth | None = None
         self._allocator: ServiceAllocator | None = None
+        self._tasks = Tasks("apiserver", clock)
         self.pki = certificates.pki
         self.server: ApiServer | None = None
         #: Where the kubelets of this process listen, by node.
@@ -142,14 +144,18 @@ class ControlPlane:
         reached = config.HOST_ADDRESS if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host
         authority = self.pki.certificate("ca").read_text()
         front_proxy = self.pki.certificate("front-proxy-ca").read_text()
+        endpoint = objects.Endpoint(config.KUBERNETES_SERVICE_IP, reached, port)
         await reconcile.bootstrap(
             self._store,
             self._clock,
-            endpoint=objects.Endpoint(config.KUBERNETES_SERVICE_IP, reached, port),
+            endpoint=endpoint,
             client_authority=objects.client_authority(authority, front_proxy),
         )
+        store, wanted = self._store, [*objects.namespaces(), *objects.kubernetes_service(endpoint)]
+        self._tasks.forever(lambda: reconcile.keep(store, self._clock, wanted), name="bootstrap objects")
 
     async def stop(self) -> None:
+        await self._tasks.stop()
         if self.server is not None:
             await self.server.stop()
             self.server = None

@@ -15,12 +15,12 @@ from pinnace.apiserver.auth.authorize import Authorizers, refused
 from pinnace.apiserver.auth.policy import Policy
 from pinnace.apiserver.auth.rbac import RbacAuthorizer
 from pinnace.apiserver.bootstrap import objects
-from pinnace.apiserver.bootstrap.reconcile import bootstrap
+from pinnace.apiserver.bootstrap.reconcile import bootstrap, keep
 from pinnace.apiserver.request import Attributes, User
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import VirtualClock
 from pinnace.store.backends.memory import open_memory
-from pinnace.store.protocol import Put, Store, Txn
+from pinnace.store.protocol import Delete, Put, Store, Txn
 
 RBAC = "/registry/rbac.authorization.k8s.io/"
 ENDPOINT = objects.Endpoint("10.96.0.1", "192.0.2.1", 6443)
@@ -253,3 +253,21 @@ async def test_aggregated_roles_follow_what_their_selectors_choose(store: Store)
         await asyncio.sleep(0)
     assert things not in get(store, f"{RBAC}clusterroles/admin")["rules"]
     aggregation.close()
+
+
+async def test_the_servers_own_service_comes_back(store: Store) -> None:
+    clock = VirtualClock()
+    wanted = [*objects.namespaces(), *objects.kubernetes_service(ENDPOINT)]
+    task = asyncio.create_task(keep(store, clock, wanted))
+    keys = ["/registry/services/default/kubernetes", "/registry/endpoints/default/kubernetes"]
+    old = {key: get(store, key)["metadata"]["uid"] for key in keys}
+    await store.commit(Txn((), tuple(Delete(key) for key in keys)))
+    await clock.advance(10.1)
+    for key in keys:
+        assert get(store, key)["metadata"]["uid"] != old[key]
+    assert get(store, keys[0])["spec"]["clusterIP"] == "10.96.0.1"
+    revision = store.revision
+    await clock.advance(60)
+    assert store.revision == revision  # what is there is left alone
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -4,12 +4,13 @@ What is missing is written in one transaction, so a new cluster costs one commit
 of its kind, and written only where it lacks something: roles get missing rules and keep others, bindings get missing
 subjects, unless their ``autoupdate`` annotation says false; flow control follows the defaults while its annotation
 says true; the API server's Service and endpoints follow its address. Other writers come later: nothing else runs yet,
-so a lost race means a second API server on the same store, whose defaults are as good.
+so a lost race means a second API server on the same store, whose defaults are as good. While the cluster runs, ``keep``
+makes again what must never be missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pinnace.api import meta
@@ -35,6 +36,9 @@ _PLURALS = {
     "ConfigMap": "configmaps",
     "ServiceCIDR": "servicecidrs",
 }
+
+#: Seconds between two looks of ``keep``, as upstream.
+PERIOD = 10.0
 
 #: ``(stored, wanted)``: the object to store instead (a copy), or None if the stored one is fine.
 Merge = Callable[[Object, Object], Object | None]
@@ -67,6 +71,15 @@ async def bootstrap(
         if not txn.writes or (await store.commit(txn)).succeeded:
             return
         await store.sync()
+
+
+async def keep(store: Store, clock: Clock, wanted: Sequence[Object]) -> None:
+    """For ever: whichever of ``wanted`` somebody deleted is back within ``PERIOD`` seconds. Raises StoreError."""
+    while True:
+        await clock.sleep(PERIOD)
+        txn = _changes(store, clock, [obj for obj in wanted if store.get(key_of(obj)) is None])
+        if txn.writes:
+            await store.commit(txn)
 
 
 def _changes(store: Store, clock: Clock, wanted: Iterable[Object]) -> Txn:
