@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import MANIFESTS
-from tests.machine import Machine, eventually
+from tests.machine import ADDRESS, Machine, eventually
 from tests.tools import CLIENTS, KUBECTL_VERSIONS, Kubectl
 
 NAMESPACE = "lives"
@@ -359,6 +359,39 @@ def test_port_forward(either: Kubectl, machine: Machine, target: str) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+# -- the ways of a day
+
+
+def test_a_pod_for_one_command(either: Kubectl, machine: Machine) -> None:
+    """``run --rm -it``, on a terminal, with its exit code."""
+    run = f"run once --rm -it --restart=Never --image=busybox -n {NAMESPACE}"
+    command = f"{either.command[-2]} {run} -- sh -c 'tty; read word; echo got-$word; exit 4'"
+    done = machine.run("script", "-qec", command, "/dev/null", input="something\n", check=False)
+    assert "got-something" in done.stdout
+    assert 'pod "once" deleted' in done.stdout
+    assert done.returncode == 4
+    assert "NotFound" in either.run("get", "pod", "once").stderr
+
+
+def test_a_deployment_and_its_service_by_commands(either: Kubectl, machine: Machine) -> None:
+    either("create", "deployment", "day", "--image=nginx", "--replicas=2", "--port=80")
+    either("expose", "deployment", "day", "--type=NodePort")
+    either("rollout", "status", "deploy/day", "--timeout=60s", timeout=70)
+    port = either("get", "svc", "day", "-o", "jsonpath={.spec.ports[0].nodePort}")
+    assert "Welcome to nginx!" in eventually(lambda: machine.get(f"http://{ADDRESS}:{port}/"))
+    either("set", "image", "deploy/day", "nginx=nginx:v2")
+    either("rollout", "status", "deploy/day", "--timeout=60s", timeout=70)
+    eventually(lambda: "nginx v2" in machine.get(f"http://{ADDRESS}:{port}/"))
+    either("rollout", "undo", "deploy/day")
+    either("rollout", "status", "deploy/day", "--timeout=60s", timeout=70)
+    either("scale", "deploy/day", "--replicas=1")
+    either("wait", "--for=jsonpath={.status.replicas}=1", "deploy/day", "--timeout=20s")
+    assert "nginx" in either("exec", "deploy/day", "--", "cat", "/etc/nginx/nginx.conf")
+    assert "NodePort" in either("describe", "svc", "day")
+    either("delete", "deploy,svc", "day")
+    either("wait", "--for=delete", "pod", "-l", "app=day", "--timeout=30s")
 
 
 # -- termination, last
