@@ -249,12 +249,9 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             answer = response.of_error(internal("unexpected failure; the server's log has the details"))
-        if type(answer) is Response:
-            body = answer.body
-            if type(body) is bytes and len(body) <= SLICE and not (len(body) > wire.COMPRESS_ABOVE and _gzips(request)):
-                self._write_whole(request, answer, body)
-                self._done()
-                return
+        if type(answer) is Response and self._written_whole(request, answer):
+            self._done()
+            return
         self._task = asyncio.get_running_loop().create_task(self._finish(request, answer))
 
     async def _finish(self, request: Request, answer: Answer | Coroutine[Any, Any, Answer]) -> None:
@@ -270,7 +267,10 @@ class Connection(asyncio.Protocol):
             if self.lost:
                 return
             if isinstance(answer, Response):
-                await self._write(request, answer)
+                if not self._written_whole(request, answer):
+                    await self._write(request, answer)
+                elif self.paused:
+                    await self.drain()
             elif isinstance(answer, Stream):
                 await self._stream(request, answer)
             elif isinstance(answer, Takeover):
@@ -331,7 +331,11 @@ class Connection(asyncio.Protocol):
 
     # -- answers
 
-    def _write_whole(self, request: Request, answer: Response, body: bytes) -> None:
+    def _written_whole(self, request: Request, answer: Response) -> bool:
+        """Write a small answer, head and body at once; False if it is none."""
+        body = answer.body
+        if type(body) is not bytes or len(body) > SLICE or (len(body) > wire.COMPRESS_ABOVE and _gzips(request)):
+            return False
         self._server.count(request.info.verb, answer.status)
         close = self._closing or self._server.stopping
         head = wire.head(
@@ -343,6 +347,7 @@ class Connection(asyncio.Protocol):
             close=close,
         )
         self._transport.write(head if request.method == "HEAD" else head + body)
+        return True
 
     async def _write(self, request: Request, answer: Response) -> None:
         self._server.count(request.info.verb, answer.status)
