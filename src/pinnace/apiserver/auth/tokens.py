@@ -3,6 +3,7 @@
 A token is good from ``nbf`` to ``exp`` (a minute's leeway for clocks) and while its ServiceAccount, and the Pod, Secret
 or Node it is bound to, exist with the same UID. The signature of a token is checked once and remembered, by the token's
 hash, for at most ``_KEPT`` tokens; time and objects are checked at every use, so a deleted Pod's token ends at once.
+Of a token whose objects are still the very versions that it was last checked against, only the time is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ PRIVATE = "kubernetes.io"
 USER_PREFIX = "system:serviceaccount:"
 GROUP = "system:serviceaccounts"
 _KEPT = 4096
+#: Fewer of those that hold on to objects.
+_PROVEN = 256
 _LEEWAY = 60.0
 #: A deleted object's tokens are good for this long after its grace period ended.
 _DELETION_LEEWAY = 60.0
@@ -33,6 +36,16 @@ WARN_ONLY_SECONDS = 3607
 EXTENDED_SECONDS = 365 * 24 * 3600
 
 _BOUND = {"pod": "pods", "secret": "secrets", "node": "nodes"}
+
+
+class _Proven(NamedTuple):
+    """What a token was found to be worth, as long as each of ``held``, none of which is being deleted, stays as it is.
+    ``held`` are the arguments of the look-up and its answer."""
+
+    user: User
+    begins: float
+    ends: float
+    held: tuple[tuple[str, str, str, Object], ...]
 
 
 class Verified(NamedTuple):
@@ -58,6 +71,7 @@ class ServiceAccountTokens:
         self._lookup = lookup
         self._clock = clock
         self._signed: dict[bytes, dict[str, Any]] = {}  # emptied when full
+        self._proven: dict[bytes, _Proven] = {}  # emptied when full; for our own audiences
 
     # -- making
 
@@ -105,12 +119,28 @@ class ServiceAccountTokens:
     # -- verifying
 
     def authenticate(self, token: str) -> User | None:
+        digest = hashlib.sha256(token.encode()).digest()
+        proven = self._proven.get(digest)
+        if proven is not None and self._holds(proven):
+            return proven.user
         if not self.is_ours(token):
             return None
+        held: list[tuple[str, str, str, Object]] = []
         try:
-            return self.verify(token, self.audiences).user
+            user = self._verify(token, self.audiences, held).user
         except TokenError as error:
             raise errors.unauthorized() from error
+        if not any(meta.is_deleting(bound) for *_, bound in held):
+            if len(self._proven) >= _PROVEN:
+                self._proven.clear()
+            claims = self._signed_claims(token)
+            self._proven[digest] = _Proven(user, claims["nbf"] - _LEEWAY, claims["exp"] + _LEEWAY, tuple(held))
+        return user
+
+    def _holds(self, proven: _Proven) -> bool:
+        if not proven.begins <= self._clock.now() <= proven.ends:
+            return False
+        return all(self._lookup(plural, namespace, name) is found for plural, namespace, name, found in proven.held)
 
     def is_ours(self, token: str) -> bool:
         """Whether it says that this cluster issued it."""
@@ -121,17 +151,21 @@ class ServiceAccountTokens:
 
     def verify(self, token: str, audiences: Sequence[str]) -> Verified:
         """Raises TokenError."""
+        return self._verify(token, audiences, [])
+
+    def _verify(self, token: str, audiences: Sequence[str], held: list[tuple[str, str, str, Object]]) -> Verified:
+        """Adds to ``held`` the objects that the token depends on."""
         claims = self._signed_claims(token)
         now = self._clock.now()
         if not isinstance(claims.get("exp"), int) or now > claims["exp"] + _LEEWAY:
             raise TokenError("service account token has expired")
         if not isinstance(claims.get("nbf"), int) or now < claims["nbf"] - _LEEWAY:
             raise TokenError("service account token is not valid yet")
-        held = claims.get("aud") or ()
-        matched = tuple(audience for audience in audiences if audience in held)
+        meant = claims.get("aud") or ()
+        matched = tuple(audience for audience in audiences if audience in meant)
         if not matched:
-            raise TokenError(f"token audiences {list(held)!r} is invalid for the target audiences {list(audiences)!r}")
-        return Verified(self._user(claims), matched)
+            raise TokenError(f"token audiences {list(meant)!r} is invalid for the target audiences {list(audiences)!r}")
+        return Verified(self._user(claims, held), matched)
 
     def _signed_claims(self, token: str) -> dict[str, Any]:
         digest = hashlib.sha256(token.encode()).digest()
@@ -145,7 +179,7 @@ class ServiceAccountTokens:
             self._signed[digest] = claims
         return claims
 
-    def _user(self, claims: dict[str, Any]) -> User:
+    def _user(self, claims: dict[str, Any], held: list[tuple[str, str, str, Object]]) -> User:
         private = claims.get(PRIVATE)
         if not isinstance(private, dict) or not isinstance(private.get("serviceaccount"), dict):
             raise TokenError("the token is not bound to a service account")
@@ -153,7 +187,7 @@ class ServiceAccountTokens:
         account = private["serviceaccount"]
         if claims.get("sub") != f"{USER_PREFIX}{namespace}:{account.get('name')}":
             raise TokenError("the token's subject does not match its service account")
-        self._still_exists("serviceaccounts", namespace, account)
+        held.append(self._existing("serviceaccounts", namespace, account))
         extra: dict[str, tuple[str, ...]] = {}
         if claims.get("jti"):
             extra["authentication.kubernetes.io/credential-id"] = (f"JTI={claims['jti']}",)
@@ -163,20 +197,22 @@ class ServiceAccountTokens:
                 continue
             # a Pod's token ends with the Pod; its node is only told
             if kind != "node" or "pod" not in private:
-                self._still_exists(plural, "" if kind == "node" else namespace, reference)
+                held.append(self._existing(plural, "" if kind == "node" else namespace, reference))
             if kind != "secret":
                 extra[f"authentication.kubernetes.io/{kind}-name"] = (str(reference.get("name")),)
                 if reference.get("uid"):
                     extra[f"authentication.kubernetes.io/{kind}-uid"] = (str(reference["uid"]),)
         return user_of(namespace, str(account.get("name")), str(account.get("uid") or ""), extra)
 
-    def _still_exists(self, plural: str, namespace: str, reference: dict[str, Any]) -> None:
-        obj = self._lookup(plural, namespace, str(reference.get("name") or ""))
+    def _existing(self, plural: str, namespace: str, reference: dict[str, Any]) -> tuple[str, str, str, Object]:
+        name = str(reference.get("name") or "")
+        obj = self._lookup(plural, namespace, name)
         if obj is None or meta.uid(obj) != reference.get("uid"):
             raise TokenError(f"what the token is bound to ({plural}) has been deleted")
         deleted = meta.metadata(obj).get("deletionTimestamp")
         if deleted and self._clock.now() > parse_timestamp(deleted) + _DELETION_LEEWAY:
             raise TokenError(f"what the token is bound to ({plural}) is being deleted")
+        return plural, namespace, name, obj
 
 
 def _reference(obj: Object) -> Object:
