@@ -84,7 +84,8 @@ class DataDir:
     def write(self, name: str, content: bytes, mode: int = 0o600) -> None:
         """Replace a file of the directory in one step: a crash leaves the old one or the new one."""
         unfinished = self.path / f".{name}.{os.getpid()}"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             os.write(descriptor, content)
             os.fsync(descriptor)

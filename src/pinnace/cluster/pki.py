@@ -303,7 +303,9 @@ def _stamps(files: Iterable[Path]) -> list[list[int]] | None:
 def write_atomic(path: Path, content: bytes, mode: int) -> None:
     """Replace ``path`` in one step: a crash leaves the old file or the new one, never half of it."""
     unfinished = path.parent / f".{path.name}.{os.getpid()}"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    unfinished.unlink(missing_ok=True)
+    # Its own file and no other's, which could be read by whoever made it: the directory may be open to all.
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

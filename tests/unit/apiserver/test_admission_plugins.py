@@ -335,6 +335,11 @@ async def test_nodes_keep_to_themselves(world: World) -> None:
     assert "is not allowed to set the following labels: node-restriction.kubernetes.io/x" in await refused(
         world.admit("nodes", bad, user=NODE, name="n1")
     )
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "1"}
+    owned = {"metadata": {**node["metadata"], "ownerReferences": [owner]}}
+    assert "not allowed to modify ownerReferences" in await refused(
+        world.admit("nodes", owned, old=node, user=NODE, name="n1")
+    )
     tainted = {**node, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}
     assert "not allowed to modify taints" in await refused(
         world.admit("nodes", meta.copy(node), old=tainted, user=NODE, name="n1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,12 @@ def test_a_nodes_certificates(tmp_path: Path) -> None:
     client = x509make.load_certificate(made.certificate("nodes/n1/kubelet-client"))
     assert client.subject.rfc4514_string() == "CN=system:node:n1,O=system:nodes"
     assert names_of(x509make.load_certificate(made.certificate("nodes/n1/kubelet"))) == {"n1", "192.0.2.5"}
+
+
+def test_a_link_laid_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("")
+    (tmp_path / f".secret.{os.getpid()}").symlink_to(theirs)
+    pki.write_atomic(tmp_path / "secret", b"secret", 0o600)
+    assert (tmp_path / "secret").read_bytes() == b"secret"
+    assert theirs.read_bytes() == b""

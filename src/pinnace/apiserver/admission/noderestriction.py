@@ -81,6 +81,9 @@ class NodeRestriction:
             return
         if ((new.get("spec") or {}).get("taints") or []) != ((old.get("spec") or {}).get("taints") or []):
             raise refuse(attributes, f"node {go_quote(node)} is not allowed to modify taints")
+        owners = [meta.metadata(obj).get("ownerReferences") or [] for obj in (old, new)]
+        if owners[0] != owners[1]:  # the garbage collector would delete the node for it
+            raise refuse(attributes, f"node {go_quote(node)} is not allowed to modify ownerReferences")
         before, after = meta.labels(old), meta.labels(new)
         changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         wrong = sorted(key for key in changed if not _may_set(key))
