@@ -3,8 +3,11 @@ containers in it. Everything it makes, it removes, also when a test fails."""
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,10 +124,26 @@ class Machine:
         script = "import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1], timeout=5).read().decode())"
         return self.run(sys.executable, "-c", script, url).stdout
 
+    def kill(self) -> None:
+        """``kill -9`` of Pinnace; returns when it is gone."""
+        try:
+            pid = json.loads((self.data / "run.json").read_text())["pid"]
+            process = os.pidfd_open(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        try:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [], 10.0)
+        finally:
+            os.close(process)
+
     def remove(self) -> None:
         try:
             if (self.data / "lock").exists():
-                self.pinnace("down", "--purge", check=False)
+                self.pinnace("down", "--purge", "--timeout", "30s", check=False)
+                if self.data.exists():  # it does not listen: killed, it leaves what ``down`` then removes
+                    self.kill()
+                    self.pinnace("down", "--purge", check=False)
         finally:
             if self._registry is not None:
                 self._registry.kill()

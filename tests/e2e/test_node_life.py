@@ -199,21 +199,11 @@ def test_down_leaves_nothing_and_up_brings_the_pods_back(there: Machine, running
     assert running("exec", "counts", "--", "cat", "/kept/end") == "bye\n", "it was told before it was ended"
 
 
-def kill(machine: Machine) -> None:
-    pid = json.loads((machine.data / "run.json").read_text())["pid"]
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not (machine.data / "lock").exists() or not held(machine), what="the lock is free")
-
-
-def held(machine: Machine) -> bool:
-    return json.loads(machine.pinnace("status", "-o", "json", check=False))["running"] is True
-
-
 def test_down_after_a_kill_ends_the_containers_and_up_starts_them_again(there: Machine, running: Kubectl) -> None:
     uids = [pod["metadata"]["uid"] for pod in pods(running)]
     running("exec", "counts", "--", "rm", "/kept/end")
     restarts = counts(running)
-    kill(there)
+    there.kill()
     assert "stopped the containers of a Pinnace that was killed" in there.pinnace("down")
     assert traces(there, uids) == {}
     assert there.run(PINNACE, "down", "--data-dir", there.data, check=False).returncode == 16
@@ -231,7 +221,7 @@ def test_purging_after_a_kill_leaves_nothing(there: Machine, running: Kubectl, f
     for also_containerd in (False, True):
         uids = [pod["metadata"]["uid"] for pod in pods(running)]
         containerd = int((there.data / "node" / "containerd" / "containerd.pid").read_text())
-        kill(there)
+        there.kill()
         if also_containerd:
             os.kill(containerd, signal.SIGKILL)
         assert len(processes(there)) >= 2, "shims go on"
