@@ -20,6 +20,7 @@ class Exit(enum.IntEnum):
     DATA_DAMAGED = 17
     COMPONENT_MISSING = 18
     IMAGE_REFUSED = 19
+    NETWORK_FAILED = 20
 
 
 class ClusterError(Exception):

@@ -12,6 +12,15 @@ from pinnace.network.part import Network
 from pinnace.network.proxy.nft import NftError
 
 
+def refusal(error: Exception) -> ClusterError:
+    """What a start says that ``error`` of a network part ended."""
+    if isinstance(error.__cause__, PermissionError):
+        return ClusterError(Exit.NOT_PERMITTED, str(error))
+    if isinstance(error, OSError):
+        return ClusterError(Exit.NETWORK_FAILED, f"cluster DNS cannot listen on {config.HOST_ADDRESS}: {error}")
+    return ClusterError(Exit.NETWORK_FAILED, str(error))
+
+
 class RealNetwork:
     """Part: the host prepared, the API server reachable from Pods, then Services and cluster DNS."""
 
@@ -38,10 +47,8 @@ class RealNetwork:
             await self._host.prepare()
             await self._plane.listen_for_pods()
             await self._network.start()
-        except (HostError, NftError) as error:
-            raise ClusterError(Exit.NOT_PERMITTED, str(error)) from error
-        except OSError as error:
-            raise ClusterError(Exit.ERROR, f"cluster DNS cannot listen on {config.HOST_ADDRESS}: {error}") from error
+        except (HostError, NftError, OSError) as error:
+            raise refusal(error) from error
 
     async def stop(self) -> None:
         await self._network.stop()
