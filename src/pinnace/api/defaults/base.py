@@ -7,6 +7,7 @@ from typing import Any
 
 from pinnace.api import quantity
 from pinnace.api.types import Object
+from pinnace.core.memo import memo
 
 
 def child(obj: Object, name: str) -> Object:
@@ -42,7 +43,8 @@ def fill(obj: Object, **values: Any) -> None:
 def fill_empty(obj: Object, **values: Any) -> None:
     """Set what is missing, null or the zero value (Go: no pointer)."""
     for name, value in values.items():
-        if obj.get(name) in (None, "", 0) and obj.get(name) is not False:
+        held = obj.get(name)
+        if not held and held in (None, "", 0) and held is not False:
             obj[name] = value
 
 
@@ -54,13 +56,15 @@ def resource_list(obj: Object, name: str) -> None:
     for key, value in listed.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             try:
-                parsed = quantity.parse(value)
+                listed[key] = _rounded(value)
             except quantity.QuantityError:
                 continue
-            rounded = (
-                parsed if parsed.nano % 10**6 == 0 else quantity.Quantity(parsed.milli_value() * 10**6, parsed.format)
-            )
-            listed[key] = str(rounded)
+
+
+@memo(1024)
+def _rounded(value: str | int | float) -> str:
+    parsed = quantity.parse(value)
+    return str(parsed if parsed.nano % 10**6 == 0 else quantity.Quantity(parsed.milli_value() * 10**6, parsed.format))
 
 
 def resource_lists(obj: Object, *names: str) -> None:

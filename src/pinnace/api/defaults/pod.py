@@ -61,8 +61,7 @@ def container(spec: Object) -> None:
     for port in items(spec, "ports"):
         fill_empty(port, protocol="TCP")
     for variable in items(spec, "env"):
-        source = given(variable, "valueFrom")
-        if source is not None:
+        if "valueFrom" in variable and (source := given(variable, "valueFrom")) is not None:
             field_reference(source)
             file_key = given(source, "fileKeyRef")
             if file_key is not None:
