@@ -83,12 +83,13 @@ def unhandled(gvk: GVK, why: str) -> ApiError:
     return bad_request(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {why}')
 
 
-def duplicate_fields(body: bytes) -> list[str]:
-    """``duplicate field "spec.x"`` for each field that the JSON document ``body``, which parses, names twice.
+def duplicate_fields(body: bytes, parsed: Any = None) -> list[str]:
+    """``duplicate field "spec.x"`` for each field that the JSON document ``body``, which parses (to ``parsed``, if that
+    is given), names twice.
 
     Raises ApiError 400 for a document that is nested too deeply to be looked through.
     """
     try:
-        return [f'duplicate field "{path}"' for path in schema_duplicates.find(body)]
+        return [f'duplicate field "{path}"' for path in schema_duplicates.find(body, parsed)]
     except RecursionError:
         raise bad_request("the object is nested too deeply: exceeded max depth") from None

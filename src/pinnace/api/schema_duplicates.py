@@ -10,24 +10,28 @@ import orjson
 
 #: Spellings that make counting keys by their ``":`` unreliable.
 _UNUSUAL = re.compile(rb'"\s+:|\\u0022|\\u003[aA]')
+#: One of which each of them holds; looked for first, as that is ten times faster.
+_SIGNS = (b" :", b"\n:", b"\t:", b"\r:", b"\\u00")
 
 
-def find(body: bytes) -> list[str]:
-    """The paths of fields given more than once, in the document's order. ``body`` is JSON that parses.
+def find(body: bytes, parsed: Any = None) -> list[str]:
+    """The paths of fields given more than once, in the document's order. ``body`` is JSON that parses; ``parsed`` is
+    what orjson made of it, if the caller has that.
 
-    Costs a few times as much as parsing ``body`` when there are none. Raises RecursionError for deep nesting.
+    Costs about as much as parsing ``body`` when there are none. Raises RecursionError for deep nesting.
     """
-    if not _UNUSUAL.search(body) and body.count(b'":') == _members(body):
+    unusual = any(sign in body for sign in _SIGNS) and _UNUSUAL.search(body)
+    if not unusual and body.count(b'":') == _members(orjson.loads(body) if parsed is None else parsed):
         return []
     found: dict[str, None] = {}
     _walk(json.loads(body, object_pairs_hook=_Pairs), "", found)
     return list(found)
 
 
-def _members(body: bytes) -> int:
-    """How often ``":`` is in ``body`` after duplicates are gone."""
+def _members(parsed: Any) -> int:
+    """How often ``":`` is in the document once duplicates are gone."""
     try:
-        return orjson.dumps(orjson.loads(body)).count(b'":')
+        return orjson.dumps(parsed).count(b'":')
     except orjson.JSONEncodeError:  # it encodes less deep nesting than it decodes
         raise RecursionError from None
 

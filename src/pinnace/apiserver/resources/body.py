@@ -192,7 +192,7 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     validation = field_validation(request)
     duplicates: list[str] = []
     if validation != schema.IGNORE and not request.shared and media_type(request) in ("", JSON):
-        duplicates = schema.duplicate_fields(request.body)
+        duplicates = schema.duplicate_fields(request.body, data)
     return checked(request, data, gvk, definition, validation, duplicates)
 
 
