@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -14,18 +13,29 @@ _R = TypeVar("_R")
 LONGEST = 512
 
 
+class _Remembered(dict[_T, _R]):
+    """Answers by what was asked; emptied when full. Looking one up runs no Python."""
+
+    __slots__ = ("_function", "_limit")
+
+    def __init__(self, function: Callable[[_T], _R], limit: int) -> None:
+        super().__init__()
+        self._function = function
+        self._limit = limit
+
+    def __missing__(self, value: _T) -> _R:
+        answer = self._function(value)
+        if not isinstance(value, str) or len(value) <= LONGEST:
+            if len(self) >= self._limit:
+                self.clear()
+            self[value] = answer
+        return answer
+
+
 def memo(maxsize: int) -> Callable[[Callable[[_T], _R]], Callable[[_T], _R]]:
-    """Keep the last ``maxsize`` answers of a pure function of one text, or of a number."""
+    """Keep up to ``maxsize`` answers of a pure function of one text, or of a number."""
 
     def decorate(function: Callable[[_T], _R]) -> Callable[[_T], _R]:
-        remembered = lru_cache(maxsize)(function)
-
-        @wraps(function)
-        def answer(value: _T) -> _R:
-            if isinstance(value, str) and len(value) > LONGEST:
-                return function(value)
-            return remembered(value)
-
-        return answer
+        return _Remembered(function, maxsize).__getitem__
 
     return decorate
