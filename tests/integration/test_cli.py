@@ -318,6 +318,7 @@ def test_without_root_it_is_simulated_and_says_so(tmp_path: Path) -> None:
 def test_without_root_a_real_node_is_refused(tmp_path: Path) -> None:
     done = as_another("up", "--runtime", "containerd", "--listen", "127.0.0.1:0", home=tmp_path)
     assert refused(done, Exit.NOT_PERMITTED).startswith("--runtime containerd: this machine cannot yet: be root")
+    assert not (tmp_path / ".kube/config").exists()  # or kubectl would be led to a cluster that did not start
 
 
 def test_not_permitted(tmp_path: Path) -> None:

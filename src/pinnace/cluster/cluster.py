@@ -59,22 +59,25 @@ class Cluster:
         self._runtime = "none"
         self._waiting_for: set[str] = set()
         self._importing = asyncio.Lock()
+        self._unpublish: Callable[[], None] = lambda: None
 
     # -- start
 
     async def start(self, limit: float) -> None:
         """Return once ``/readyz`` answers 200 and, with the node part, a node is Ready. Raises ClusterError, with
-        everything stopped again."""
+        everything stopped again and the kubeconfig as it was."""
         try:
             async with timeout(self.clock, limit):
                 await self._start()
         except TimeoutError as error:
             waiting = self._waiting_for or {"imports"}
+            self._unpublish()
             await self.stop()
             raise ClusterError(
                 Exit.TIMED_OUT, f"not ready after {limit:g} s; waited for {', '.join(sorted(waiting))}"
             ) from error
         except BaseException:
+            self._unpublish()
             await self.stop()
             raise
 
@@ -131,7 +134,7 @@ class Cluster:
     def _publish(self) -> None:
         """Write the kubeconfig and tell other commands where the cluster is."""
         pki = self._plane.pki
-        kubeconfig.write_kubeconfig(
+        self._unpublish = kubeconfig.write_kubeconfig(
             self.config.kubeconfig,
             context=config.CONTEXT,
             server=self._plane.url,

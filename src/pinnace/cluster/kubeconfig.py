@@ -7,6 +7,8 @@ PyYAML is imported only for a file that already exists.
 from __future__ import annotations
 
 import base64
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +17,14 @@ import orjson
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.cluster.pki import write_atomic
 
+log = logging.getLogger(__name__)
 
-def write_kubeconfig(path: Path, *, context: str, server: str, ca: bytes, certificate: bytes, key: bytes) -> None:
+
+def write_kubeconfig(
+    path: Path, *, context: str, server: str, ca: bytes, certificate: bytes, key: bytes
+) -> Callable[[], None]:
     """Add or replace ``context`` (its cluster and user have the same name) and make it current. The certificates and
-    the key are PEM. Raises ClusterError."""
+    the key are PEM. Returns how to undo it, which leaves a file alone that was written since. Raises ClusterError."""
     entries = {
         "clusters": {
             "name": context,
@@ -35,13 +41,28 @@ def write_kubeconfig(path: Path, *, context: str, server: str, ca: bytes, certif
     }
     path = _resolved(path)
     config = _load(path)
+    before = path.read_bytes() if path.exists() else None
     if config is None:
-        _save(path, _new_text(entries, context))
-        return
-    for section, entry in entries.items():
-        config[section] = [e for e in _section(path, config, section) if e.get("name") != context] + [entry]
-    config["current-context"] = context
-    _save(path, _dump(config))
+        text = _new_text(entries, context)
+    else:
+        for section, entry in entries.items():
+            config[section] = [e for e in _section(path, config, section) if e.get("name") != context] + [entry]
+        config["current-context"] = context
+        text = _dump(config)
+    _save(path, text)
+    return lambda: _put_back(path, text, before)
+
+
+def _put_back(path: Path, written: bytes, before: bytes | None) -> None:
+    try:
+        if path.read_bytes() != written:
+            return
+        if before is None:
+            path.unlink()
+        else:
+            write_atomic(path, before, 0o600)
+    except OSError as error:
+        log.warning("the kubeconfig %s still has the context of a cluster that did not start: %s", path, error)
 
 
 def remove_kubeconfig(path: Path, *, context: str, server: str) -> None:

@@ -105,3 +105,18 @@ def test_writes_through_a_symbolic_link(tmp_path: Path) -> None:
     write(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert read(tmp_path / "real")["current-context"] == "pinnace"
+
+
+def test_undone_when_the_cluster_did_not_start(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    facts = {"context": "pinnace", "ca": b"a", "certificate": b"b", "key": b"c"}
+    undo_first = kubeconfig.write_kubeconfig(path, server="https://127.0.0.1:6443", **facts)  # type: ignore[arg-type]
+    first = path.read_bytes()
+    undo_second = kubeconfig.write_kubeconfig(path, server="https://127.0.0.1:7000", **facts)  # type: ignore[arg-type]
+    undo_first()  # another was written since
+    assert path.read_bytes() != first
+    undo_second()
+    assert path.read_bytes() == first
+    undo_first()
+    assert not path.exists()
+    undo_first()
