@@ -34,6 +34,9 @@ def machine(archives: list[Path]) -> Iterator[Machine]:
         there.up()
         there.kubectl()("apply", "-f", str(MANIFESTS / "liveness.yml"))
         yield there
+        told = (there.data / "pinnace.log").read_text().splitlines()
+        refused = [line for line in told if " is forbidden: User " in line]
+        assert not refused, "a part of the cluster lacks a right:\n" + "\n".join(refused)
     finally:
         there.remove()
 
