@@ -120,6 +120,7 @@ def test_field_selectors_of_pods(kubectl: Kubectl) -> None:
     [
         ({"limit": "x"}, 400, "invalid syntax"),
         ({"continue": "%%%"}, 400, "continue key is not valid"),
+        ({"continue": "garbage"}, 400, "continue key is not valid: it is none that a list gave"),
         ({"labelSelector": "a=="}, 200, ""),
         ({"labelSelector": "a in ("}, 400, "unable to parse requirement"),
         ({"labelSelector": "=b"}, 400, "found '=', expected: !, identifier, or 'end of string'"),
