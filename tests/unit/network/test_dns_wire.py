@@ -105,6 +105,7 @@ def test_additional_records_are_left_out_in_silence() -> None:
         (dns.message.make_query("version.bind", "TXT", "CH").to_wire(), wire.REFUSED),
         (dns.message.make_query("x", "A", use_edns=1).to_wire(), wire.BADVERS),
     ],
+    ids=["cut off", "looping name", "no question", "other opcode", "other class", "other EDNS"],
 )
 def test_questions_that_cannot_be_answered_are_told_why(data: bytes, problem: int) -> None:
     read = wire.read_query(data)
