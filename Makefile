@@ -42,8 +42,12 @@ e2e: dev
 bench: dev
 	$(BIN)/python -m bench $(ARGS)
 
+# Generated tables. FACTS=DIR also takes in the lists of resources, roles and protobuf messages of that directory.
 update: dev
-	$(BIN)/python hack/update.py
+	$(BIN)/python hack/update.py $(if $(FACTS),--facts $(FACTS))
+	$(if $(FACTS),$(BIN)/python hack/update_bootstrap.py --facts $(FACTS))
+	$(if $(FACTS),$(BIN)/python hack/update_protobuf.py $(FACTS))
+	$(if $(FACTS),$(BIN)/python hack/update_cri.py $(FACTS))
 
 verify: dev
 	$(BIN)/python hack/update.py --verify
