@@ -47,11 +47,17 @@ async def remove(containerd: Containerd, pods_dir: Path, data_dir: Path, clock: 
     cgroups = Cgroups()
     uids = [entry.name for entry in pods_dir.iterdir()] if pods_dir.is_dir() else []
     await _kill({pid for uid in uids for pid in cgroups.processes(uid)}, clock)
-    await _kill(_processes(containerd), clock)
+    while running := set(_processes(containerd)):  # what was about to start a container can have started another
+        await _kill(running, clock)
     for point in mounts.mounted_below(data_dir):
         mounts.unmount(point)
-    for uid in uids:
-        cgroups.remove(uid)
+    deadline = clock.monotonic() + KILLED
+    while there := [uid for uid in uids if cgroups.exists(uid)]:
+        for uid in there:
+            cgroups.remove(uid)
+        if clock.monotonic() > deadline:
+            raise TimeoutError(f"cgroups of Pods {', '.join(there)} are still in use")
+        await clock.sleep(0.02)
     cgroups.remove_if_empty()
 
 
@@ -77,8 +83,8 @@ async def _end_in_order(containerd: Containerd, clock: Clock, grace: float) -> N
 
 
 def _processes(containerd: Containerd) -> Iterator[int]:
-    """containerd itself and the shims of its containers: their command lines name its configuration or its socket."""
-    own = {os.fsencode(containerd.config_file), os.fsencode(containerd.socket)}
+    """containerd itself, the shims of its containers and what is making one: all name its directory."""
+    own = os.fsencode(containerd.directory) + b"/"
     for entry in _PROC.iterdir():
         if not entry.name.isdecimal():
             continue
@@ -86,7 +92,8 @@ def _processes(containerd: Containerd) -> Iterator[int]:
             command = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:  # it ended meanwhile
             continue
-        if b"containerd" in os.path.basename(command[0]) and own.intersection(command):
+        program = os.path.basename(command[0])
+        if program.startswith((b"containerd", b"runc", b"crun")) and any(word.startswith(own) for word in command[1:]):
             yield int(entry.name)
 
 

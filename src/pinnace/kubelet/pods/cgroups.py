@@ -72,6 +72,9 @@ class Cgroups:
                     log.debug("%s", error)
         return found
 
+    def exists(self, uid: str) -> bool:
+        return any(self._of(uid))
+
     def remove_if_empty(self) -> None:
         """Remove what all Pods' cgroups are in, where there are none."""
         for hierarchy in self._hierarchies():

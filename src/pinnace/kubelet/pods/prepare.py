@@ -269,6 +269,8 @@ class MachinePreparation:
         self._objects.release(f"{uid}/env")
         self._cgroups.remove(uid)
         await self._volumes.teardown(uid)
+        if self._cgroups.exists(uid):  # somebody in it is still ending: ``left_behind`` has to remember the Pod
+            (self._settings.pods_dir / uid).mkdir(exist_ok=True, mode=0o755)
         if not keep_logs:
             for directory in self._settings.logs_dir.glob(f"*_{uid}"):
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
