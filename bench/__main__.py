@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from bench import fanout, requests, startup
 
@@ -46,8 +48,9 @@ def real_pod() -> Iterator[tuple[str, float]]:
         return
     from tests import images
 
-    with images.busybox_archive() as archive:
-        yield "command to first Pod Ready, containerd", startup.to_first_pod("containerd", images.BUSYBOX, archive)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = images.busybox(Path(folder), ["docker.io/library/busybox:bench"])
+        yield "command to first Pod Ready, containerd", startup.to_first_pod("containerd", "busybox:bench", archive)
 
 
 MEASUREMENTS: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
