@@ -56,7 +56,6 @@ class Cluster:
         self._node_part: RealNode | None = None
         self._real: bool | None = None
         self._began = time.monotonic()
-        self._runtime = "none"
         self._waiting_for: set[str] = set()
         self._importing = asyncio.Lock()
         self._unpublish: Callable[[], None] = lambda: None
@@ -153,7 +152,7 @@ class Cluster:
                 "version": pinnace.__version__,
                 "kubernetesVersion": pinnace.KUBERNETES_VERSION,
                 "parts": list(self.config.parts),
-                "runtime": self._runtime,
+                "runtime": self._runtime(),
                 "kubeconfig": str(self.config.kubeconfig),
                 "context": config.CONTEXT,
             }
@@ -220,9 +219,13 @@ class Cluster:
         if count:
             await self._import("pinnace.kubelet.simulated_nodes")
             parts.append(self._simulated_nodes(count))
-        self._runtime = "containerd" if real else "simulated"
-        self._announce()
         return parts
+
+    def _runtime(self) -> str:
+        """What runs the Pods' containers: known before it runs, so that no image is loaded into nothing."""
+        if "node" not in self.config.parts:
+            return "none"
+        return "containerd" if self._real_node() else "simulated"
 
     def _real_node(self) -> bool:
         """Whether this machine can run a real node and is asked to; says so if it cannot. Raises ClusterError."""
