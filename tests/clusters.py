@@ -167,4 +167,4 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
         if found := condition():
             return found
         assert time.monotonic() < deadline, f"waited {patience:g} s for {what}"
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks at another process, which tells us of nothing

@@ -38,7 +38,7 @@ def eventually(check: Callable[[], T], *, limit: float = 30.0, what: str = "") -
             return value
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"not within {limit:g} s: {what or check}; last: {value!r}")
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks at other processes and the kernel, which tell us of nothing
 
 
 class Machine:
