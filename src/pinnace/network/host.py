@@ -75,8 +75,9 @@ class Host:
 
 
 def remove_leftovers() -> None:
-    """Put back what a process that was killed left changed: the interface, settings, rules. Where a cluster is at work
-    they are its own, and stay. Blocks for milliseconds. Raises HostError."""
+    """Put back what a process that was killed left changed: the interface, settings, rules, routes. Where a cluster is
+    at work they are its own, and stay. Blocks for milliseconds. Raises HostError."""
+    from pinnace.network import routes
     from pinnace.network.proxy import nft, proxy, skeleton
 
     try:
@@ -91,6 +92,7 @@ def remove_leftovers() -> None:
                 others_forward = proxy.remove(rules)
             finally:
                 rules.close()
+        routes.remove_all()
         _restore(keep_forwarding=others_forward)
     except OSError as error:
         raise HostError(f"cannot put the host's network back: {error.strerror or error}") from error

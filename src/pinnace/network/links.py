@@ -13,16 +13,18 @@ from pinnace.network.netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Netlink
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR = 20
-_NEWROUTE, _GETROUTE = 24, 26
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 
 _IFNAME, _MTU, _LINKINFO, _IFALIAS = 3, 4, 18, 20
 _INFO_KIND = 1
 _ADDRESS, _LOCAL = 1, 2
-_DST, _OIF = 1, 4
+_DST, _OIF, _GATEWAY = 1, 4, 5
 
 _UP = 0x1
-_SCOPE_LINK, _SCOPE_UNIVERSE = 253, 0
+_SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
 _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 254, 4, 1
+#: Who made a route: those to other nodes' Pods have a number of their own, by which they are found again.
+_PROTOCOL_NODES = 106
 
 _LINK = struct.Struct("=BxHiII")
 _ADDR = struct.Struct("=BBBBI")
@@ -103,6 +105,39 @@ def add_route(network: str, index: int) -> None:
     body += netlink.attribute(_DST, socket.inet_aton(address)) + netlink.number(_OIF, index)
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         kernel.ask(_NEWROUTE, CREATE | REPLACE, body)
+
+
+def add_node_route(network: str, gateway: str) -> None:
+    """Send what is for ``network`` to another node. Raises OSError, also for a gateway out of reach."""
+    address, _, prefix = network.partition("/")
+    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_NODES, _SCOPE_UNIVERSE, _UNICAST, 0)
+    body += netlink.attribute(_DST, socket.inet_aton(address)) + netlink.attribute(_GATEWAY, socket.inet_aton(gateway))
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        kernel.ask(_NEWROUTE, CREATE | REPLACE, body)
+
+
+def delete_node_route(network: str) -> None:
+    """Nothing happens if there is none."""
+    address, _, prefix = network.partition("/")
+    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_NODES, _SCOPE_NOWHERE, 0, 0)
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        try:
+            kernel.ask(_DELROUTE, 0, body + netlink.attribute(_DST, socket.inet_aton(address)))
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+
+def node_routes() -> dict[str, str]:
+    """The gateways of the networks that ``add_node_route`` made known, by a process that may be gone."""
+    found: dict[str, str] = {}
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        for route in kernel.ask(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+            _, length, _, _, table, protocol, *_ = _ROUTE.unpack_from(route)
+            held = netlink.attributes(route[_ROUTE.size :])
+            if table == _TABLE_MAIN and protocol == _PROTOCOL_NODES and _DST in held and _GATEWAY in held:
+                found[f"{socket.inet_ntoa(held[_DST])}/{length}"] = socket.inet_ntoa(held[_GATEWAY])
+    return found
 
 
 def routes_inside(network: str, *, but: int) -> list[str]:

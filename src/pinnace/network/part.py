@@ -1,4 +1,5 @@
-"""The network of a real node, as a part: the host prepared, Services proxied, cluster DNS, the CNI configuration."""
+"""The network of a real node, as a part: the host prepared, ways to the Pods of other nodes, Services proxied, cluster
+DNS, the CNI configuration."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from pinnace.network.dns.view import InformedView
 from pinnace.network.host import Host
 from pinnace.network.proxy.proxy import Proxy
 from pinnace.network.proxy.skeleton import Layout
+from pinnace.network.routes import NodeRoutes
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Network:
         self._tasks = Tasks("network", clock)
         self._proxy: Proxy | None = None
         self._dns: DnsServer | None = None
+        self._routes: NodeRoutes | None = None
 
     async def start(self) -> None:
         """Return once Services are reachable and names are answered. Raises HostError, NftError, OSError (the DNS
@@ -80,8 +83,10 @@ class Network:
         self._proxy = Proxy(self._informers, self._clock, layout, self._node_name)
         await self._start_dns()
         await self._proxy.start()
-        nodes = self._informers.of(NODES, field_selector=f"metadata.name={self._node_name}")
+        nodes = self._informers.of(NODES)
         nodes.add_handler(self._node_changed)
+        self._routes = NodeRoutes(nodes, self._clock, self._node_name, self._cluster_cidr)
+        self._routes.start()
 
     async def _start_dns(self) -> None:
         view = InformedView(self._informers, self._clock)
@@ -132,6 +137,9 @@ class Network:
         if self._dns is not None:
             await self._dns.stop()
             self._dns = None
+        if self._routes is not None:
+            await self._routes.stop()
+            self._routes = None
         proxy, self._proxy = self._proxy, None
         try:
             if proxy is not None:
