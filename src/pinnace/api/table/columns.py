@@ -7,6 +7,8 @@ One line per resource: ``group/Kind`` and its columns, ``Header[:type][:name][+]
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pinnace.api.registry import Column
 
 _WORKLOAD = "Containers+ | Images+ | Selector+"
@@ -96,8 +98,15 @@ _COLUMNS = {
 }
 
 _DESCRIPTIONS = {
-    "Name": "Name must be unique within a namespace.",
-    "Age": "Time since the object was created.",
+    "Name": "Name must be unique within a namespace. Is required when creating resources, although some resources "
+    "may allow a client to request the generation of an appropriate name automatically. Name is primarily "
+    "intended for creation idempotence and configuration definition. Cannot be updated. More info: "
+    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+    "Age": "CreationTimestamp is a timestamp representing the server time when this object was created. It is not "
+    "guaranteed to be set in happens-before order across separate operations. Clients may not set this "
+    "value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for "
+    "lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
     "Created At": "Time at which the object was created.",
     "Containers": "Names of each container in the template.",
     "Images": "Images referenced by each container in the template.",
@@ -105,16 +114,37 @@ _DESCRIPTIONS = {
     "Restarts": "The number of times the containers in this pod have been restarted and when the last container in this"
     " pod has restarted.",
 }
+_POD_DESCRIPTIONS = {
+    "Ready": "The aggregate readiness state of this pod for accepting traffic.",
+    "Status": "The aggregate status of the containers in this pod.",
+    "IP": "podIP address allocated to the pod. Routable at least within the cluster. Empty if not yet allocated.",
+    "Node": "NodeName indicates in which node this pod is scheduled. If empty, this pod is a candidate for "
+    "scheduling by the scheduler defined in schedulerName. Once this field is set, the kubelet for this node "
+    "becomes responsible for the lifecycle of this pod. This field should not be used to express a desire "
+    "for the pod to be scheduled on a specific node. "
+    "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename",
+    "Nominated Node": ""
+    "nominatedNodeName is set only when this pod preempts other pods on the node, but it cannot be scheduled "
+    "right away as preemption victims receive their graceful termination periods. This field does not "
+    "guarantee that the pod will be scheduled on this node. Scheduler may decide to place the pod elsewhere "
+    "if other nodes become available sooner. Scheduler may also decide to give the resources on this node to "
+    "a higher priority pod that is created after preemption. As a result, this field may be different than "
+    "PodSpec.nodeName when the pod is scheduled.",
+    "Readiness Gates": ""
+    "If specified, all readiness gates will be evaluated for pod readiness. A pod is ready when all its "
+    'containers are ready AND all conditions specified in the readiness gates have status equal to "True" '
+    "More info: https://git.k8s.io/enhancements/keps/sig-network/580-pod-readiness-gates",
+}
 
 
-def _parse(text: str) -> tuple[Column, ...]:
+def _parse(text: str, descriptions: Mapping[str, str]) -> tuple[Column, ...]:
     columns = []
     for part in text.split(" | "):
         wide = part.endswith("+")
         header, *marks = part.rstrip("+").split(":")
         format = "name" if "name" in marks else ""
         type = next((mark for mark in marks if mark != "name"), "string")
-        columns.append(Column(header, type, format, int(wide), _DESCRIPTIONS.get(header, f"{header} of the object.")))
+        columns.append(Column(header, type, format, int(wide), descriptions.get(header, f"{header} of the object.")))
     return tuple(columns)
 
 
@@ -126,4 +156,4 @@ DEFAULT = (
 COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {}
 for _key, _text in _COLUMNS.items():
     _group, _, _kind = _key.rpartition("/")
-    COLUMNS[_group, _kind] = _parse(_text)
+    COLUMNS[_group, _kind] = _parse(_text, _DESCRIPTIONS | _POD_DESCRIPTIONS if _key == "/Pod" else _DESCRIPTIONS)
