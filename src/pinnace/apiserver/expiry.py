@@ -61,6 +61,6 @@ async def expire(store: Store, now: float) -> int:
 async def run(store: Store, clock: Clock) -> None:
     """For ever."""
     while True:
-        await clock.sleep(PERIOD)
+        await clock.sleep(PERIOD, routine=True)
         if count := await expire(store, clock.now()):
             log.debug("%d events expired", count)

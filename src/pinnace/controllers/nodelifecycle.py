@@ -129,7 +129,7 @@ class NodeLifecycleController(kit.Controller):
         known = meta.condition(node, "Ready") is not None
         left = health.probed + (nodehealth.GRACE if known else nodehealth.STARTUP_GRACE) - self.clock.monotonic()
         if left > 0:
-            self.queue.add_after(key, left + 0.001)
+            self.queue.add_routinely(key, left + 0.001)
         else:
             node = await self._silence(node)
         ready = nodehealth.is_ready(node)

@@ -28,6 +28,7 @@ class WorkQueue(Generic[K]):
         self._dirty: set[K] = set()  # waiting, or to be handed out again when done
         self._working: set[K] = set()
         self._timers: dict[K, tuple[float, Timer]] = {}  # earliest delayed add of a key
+        self._routines: dict[K, Timer] = {}
         self._wakeup = asyncio.Event()
 
     def __len__(self) -> int:
@@ -56,6 +57,17 @@ class WorkQueue(Generic[K]):
 
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)
+        self.add(key)
+
+    def add_routinely(self, key: K, delay: float) -> None:
+        """Add ``key`` in ``delay`` seconds, as a routine of the clock; of several such adds the last counts."""
+        pending = self._routines.pop(key, None)
+        if pending is not None:
+            pending.cancel()
+        self._routines[key] = self._clock.call_later(delay, self._routine_due, key, routine=True)
+
+    def _routine_due(self, key: K) -> None:
+        self._routines.pop(key, None)
         self.add(key)
 
     def retry(self, key: K) -> float:
@@ -106,3 +118,6 @@ class WorkQueue(Generic[K]):
         for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for timer in self._routines.values():
+            timer.cancel()
+        self._routines.clear()

@@ -204,7 +204,7 @@ class SimulatedNodes:
             for group in groups:
                 now = self._clock.monotonic()
                 due = max(due + seconds / len(groups), now)
-                await self._clock.sleep(due - now)
+                await self._clock.sleep(due - now, routine=True)
                 await asyncio.gather(*(self._beat(agent, force=force) for agent in group))
 
     async def _beat(self, agent: NodeAgent, *, force: bool) -> None:

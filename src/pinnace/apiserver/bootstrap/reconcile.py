@@ -76,7 +76,7 @@ async def bootstrap(
 async def keep(store: Store, clock: Clock, wanted: Sequence[Object]) -> None:
     """For ever: whichever of ``wanted`` somebody deleted is back within ``PERIOD`` seconds. Raises StoreError."""
     while True:
-        await clock.sleep(PERIOD)
+        await clock.sleep(PERIOD, routine=True)
         txn = _changes(store, clock, [obj for obj in wanted if store.get(key_of(obj)) is None])
         if txn.writes:
             await store.commit(txn)

@@ -62,7 +62,7 @@ class Watch:
         self._outlet = outlet
         chosen, store = self._eye.chosen, self._backend.store
         clock = self._backend.clock
-        self._timers.append(clock.call_later(self._timeout, self._time_over))
+        self._timers.append(clock.call_later(self._timeout, self._time_over, routine=self._timeout == DEFAULT_TIMEOUT))
         if self._since is None:
             found = store.range(chosen.start, chosen.end)
             if len(found.items) > SLICE:
@@ -118,7 +118,7 @@ class Watch:
         self._group = hub.group(key, chosen.start, chosen.end, self._eye.events)
         self._group.join(outlet)
         if self._bookmarks:
-            self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again))
+            self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again, routine=True))
 
     def _bookmark(self, *, initial_end: bool = False) -> None:
         if self._outlet is None:
@@ -135,7 +135,7 @@ class Watch:
     def _bookmark_again(self) -> None:
         self._bookmark()
         if not self._stopped:
-            self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again))
+            self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again, routine=True))
             del self._timers[1:-1]
 
     def _time_over(self) -> None:
