@@ -16,6 +16,9 @@ BUDGETS: dict[str, tuple[str, float, bool]] = {
     "command to /readyz": ("s", 0.5, False),
     "command to first Pod Ready, simulated": ("s", 0.8, False),
     "command to first Pod Ready, containerd": ("s", 2.0, False),
+    "container start through the kubelet": ("s", 0.17, False),
+    "container start, of a raw one": ("ratio", 1.5, False),
+    "50 Pods at once": ("s", 5.0, False),
     "idle memory": ("MB", 120.0, False),
     "idle CPU": ("% of one core", 0.5, False),
     "GET one Pod": ("/s", 20000.0, True),
@@ -40,11 +43,16 @@ def one(name: str, measure: Callable[[], float]) -> Callable[[], Iterator[tuple[
     return figures
 
 
-def real_pod() -> Iterator[tuple[str, float]]:
+def can_run_containers() -> bool:
     from pinnace.cluster import machine
 
     if missing := machine.inspect().missing:
         print(f"containerd: left out, this machine lacks {', '.join(missing)}", file=sys.stderr)
+    return not missing
+
+
+def real_pod() -> Iterator[tuple[str, float]]:
+    if not can_run_containers():
         return
     from tests import images
 
@@ -53,10 +61,22 @@ def real_pod() -> Iterator[tuple[str, float]]:
         yield "command to first Pod Ready, containerd", startup.to_first_pod("containerd", "busybox:bench", archive)
 
 
+def container_starts() -> Iterator[tuple[str, float]]:
+    if not can_run_containers():
+        return
+    from bench import containers
+
+    through, raw, together = containers.starts()
+    yield "container start through the kubelet", through
+    yield "container start, of a raw one", through / raw
+    yield "50 Pods at once", together
+
+
 MEASUREMENTS: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
     "readyz": one("command to /readyz", startup.to_readyz),
     "simulated": one("command to first Pod Ready, simulated", lambda: startup.to_first_pod("simulated")),
     "containerd": real_pod,
+    "containers": container_starts,
     "idle": idle,
     "get": one("GET one Pod", requests.get_pod),
     "list": one("LIST 1,000 Pods", requests.list_pods),

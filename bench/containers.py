@@ -1,0 +1,85 @@
+"""Starting containers through the kubelet, beside the same calls made to containerd directly, in one run.
+
+A start through the kubelet is counted from the Pod's creation to its Ready condition at the API server. The raw start
+makes the same sandbox and container with the configurations that the kubelet made of a Pod like it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+from tests.nodes import Node, real_node
+
+from pinnace.api import meta
+from pinnace.api.resources import PODS
+from pinnace.kubelet.runtime.base import POD_UID
+
+STARTS = 20
+AT_ONCE = 50
+SPEC: dict[str, Any] = {"containers": [{"name": "main", "command": ["sleep", "3600"]}]}
+
+
+def starts() -> tuple[float, float, float]:
+    """Median seconds of one start through the kubelet and of a raw one, and seconds until 50 Pods made at once are
+    all Ready."""
+    return asyncio.run(_starts())
+
+
+async def _starts() -> tuple[float, float, float]:
+    async with real_node() as node:
+        ready = _Ready(node)
+        await ready.of("warm-up")
+        through, raw = [], []
+        for number in range(STARTS):
+            through.append(await ready.of(f"one-{number}"))
+            raw.append(await _raw(node, number))
+            await node.client.delete(PODS, f"one-{number}", "default", grace_period_seconds=0)
+        began = time.perf_counter()
+        await asyncio.gather(*(ready.of(f"many-{number}") for number in range(AT_ONCE)))
+        return statistics.median(through), statistics.median(raw), time.perf_counter() - began
+
+
+class _Ready:
+    """Tells when Pods are Ready, by one watch: looking again and again would slow what is measured."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._waiting: dict[str, asyncio.Event] = {}
+        node.kubelet._pods.add_handler(self._seen)
+
+    def _seen(self, old: object, new: dict[str, Any] | None) -> None:
+        if new is not None and meta.has_condition(new, "Ready") and meta.name(new) in self._waiting:
+            self._waiting[meta.name(new)].set()
+
+    async def of(self, name: str) -> float:
+        """Seconds from the creation of a Pod to its being Ready."""
+        waiting = self._waiting[name] = asyncio.Event()
+        began = time.perf_counter()
+        await self._node.pod(name, SPEC)
+        await waiting.wait()
+        return time.perf_counter() - began
+
+
+async def _raw(node: Node, number: int) -> float:
+    """Seconds of RunPodSandbox, CreateContainer and StartContainer; they are removed again."""
+    kubelet = node.kubelet
+    pod = meta.copy(await node.get(f"one-{number}"))
+    pod["metadata"].update(name=f"raw-{number}", uid=f"raw-{number}")
+    preparation = kubelet._preparation
+    await preparation.mount(pod)
+    image = await kubelet.runtime.image("docker.io/library/busybox:latest")
+    assert image is not None
+    box = await preparation.sandbox(pod, 0)
+    state = await kubelet.runtime.pod(box["labels"][POD_UID])
+    config = await preparation.container(pod, pod["spec"]["containers"][0], "regular", 0, state, box, image)
+    config["image"] = {"image": image.id}
+    began = time.perf_counter()
+    sandbox = await kubelet.runtime.run_sandbox(box)
+    await kubelet.runtime.start_container(await kubelet.runtime.create_container(sandbox, config, box))
+    took = time.perf_counter() - began
+    await kubelet.runtime.stop_sandbox(sandbox)
+    await kubelet.runtime.remove_sandbox(sandbox)
+    return took
