@@ -89,7 +89,7 @@ class ApiServer:
         #: (host, port) of each listener, once started.
         self.addresses: list[tuple[str, int]] = []
         self._listen = list(listen)
-        self._http = HttpServer(self.pipeline.handle, clock, tls)
+        self._http = HttpServer(self.pipeline.handle, clock.outside, tls)
         self._pending_hooks: set[str] = set()
         self._tasks = Tasks("apiserver", clock)
         self._stopping = False

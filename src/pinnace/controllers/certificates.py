@@ -80,7 +80,7 @@ class CertificateController(kit.Controller):
                 spec.get("expirationSeconds"),
                 authority_pem=authority,
                 key_pem=key,
-                now=self.clock.now(),
+                now=self.clock.outside.now(),
             )
         except signing.Refused as error:
             failed = self._condition("Failed", "SignerValidationFailure", str(error))

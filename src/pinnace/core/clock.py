@@ -39,6 +39,10 @@ class Timer(Protocol):
 class Clock(Protocol):
     """What every part is handed instead of the system's time."""
 
+    @property
+    def outside(self) -> Clock:
+        """The clock that others than this cluster live by: for certificates and sockets."""
+
     def now(self) -> float:
         """Wall-clock time in seconds since the Unix epoch."""
 
@@ -88,6 +92,10 @@ async def timeout(clock: Clock, delay: float | None) -> AsyncIterator[None]:
 class RealClock:
     """The machine's own time."""
 
+    @property
+    def outside(self) -> Clock:
+        return self
+
     def now(self) -> float:
         return time.time()
 
@@ -130,10 +138,18 @@ _Queue = list[tuple[float, int, _VirtualTimer]]
 class VirtualClock:
     """Time that moves only when told; for tests and simulations on asyncio's own (not uvloop's) event loop.
 
-    ``between``, if given, is awaited after each timer and what it caused, before time goes on.
+    ``between``, if given, is awaited after each timer and what it caused, before time goes on. ``outside`` is this
+    clock too unless another is given.
     """
 
-    def __init__(self, start: float = 1_600_000_000.0, *, between: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        start: float = 1_600_000_000.0,
+        *,
+        between: Callable[[], Awaitable[None]] | None = None,
+        outside: Clock | None = None,
+    ) -> None:
+        self.outside: Clock = outside or self
         self._start = start
         self._elapsed = 0.0
         self._order = itertools.count()
