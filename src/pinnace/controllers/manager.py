@@ -16,6 +16,7 @@ from pinnace.controllers.endpointslice import EndpointSliceController
 from pinnace.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from pinnace.controllers.garbagecollector import GarbageCollector
 from pinnace.controllers.job import JobController
+from pinnace.controllers.loadbalancer import LoadBalancerController
 from pinnace.controllers.namespace import NamespaceController
 from pinnace.controllers.nodeipam import NodeIpamController
 from pinnace.controllers.nodelifecycle import NodeLifecycleController
@@ -34,15 +35,17 @@ from pinnace.controllers.volumebinding import (
     VolumeProtectionController,
 )
 from pinnace.core.clock import Clock
+from pinnace.core.ipranges import IPRanges
 from pinnace.core.supervisor import Tasks
 
 
 class Controllers:
     """All controllers, as one ``Part``. ``client_for("")`` acts as ``system:kube-controller-manager``, of which the
     informers are, ``client_for(account)`` as a service account of ``kube-system``; ``root_ca`` is the PEM that Pods
-    verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``; ``authority``
-    returns the PEM of the certificate and the key that certificate requests are signed with (None: none are
-    signed)."""
+    verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``, and
+    every Service of type LoadBalancer an address of ``load_balancer_pool`` (None: that is left to others);
+    ``authority`` returns the PEM of the certificate and the key that certificate requests are signed with (None: none
+    are signed)."""
 
     name = "controllers"
 
@@ -54,11 +57,13 @@ class Controllers:
         root_ca: str,
         cluster_cidr: str = "10.244.0.0/16",
         node_prefix: int = 24,
+        load_balancer_pool: IPRanges | None = None,
         authority: Callable[[], tuple[bytes, bytes]] | None = None,
     ) -> None:
         self._authority = authority
         self._cluster_cidr = cluster_cidr
         self._node_prefix = node_prefix
+        self._load_balancer_pool = load_balancer_pool
         self._client_for = client_for
         self._clock = clock
         self._root_ca = root_ca
@@ -81,7 +86,9 @@ class Controllers:
             controller.start(self._tasks)
 
     def _build(self, tools: kit.Kit) -> list[kit.Controller]:
+        pool = self._load_balancer_pool
         return [
+            *([LoadBalancerController(tools, pool)] if pool is not None else ()),
             NamespaceController(tools),
             ServiceAccountController(tools),
             RootCAPublisher(tools, self._root_ca),

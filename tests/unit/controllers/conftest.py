@@ -25,6 +25,7 @@ from pinnace.cluster import identities
 from pinnace.controllers.kit import ClientFor
 from pinnace.controllers.manager import Controllers
 from pinnace.core.clock import VirtualClock, timestamp
+from pinnace.core.ipranges import IPRanges
 from pinnace.store.open import open_store
 from pinnace.store.protocol import prefix_end
 
@@ -41,7 +42,8 @@ class Cluster:
         self.controllers: Controllers | None = None
 
     async def start_controllers(self) -> None:
-        self.controllers = Controllers(self.client_for, self.clock, root_ca=ROOT_CA)
+        pool = IPRanges("10.98.0.0/28")
+        self.controllers = Controllers(self.client_for, self.clock, root_ca=ROOT_CA, load_balancer_pool=pool)
         await self.controllers.start()
 
     async def stop_controllers(self) -> None:
