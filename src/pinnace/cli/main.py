@@ -27,6 +27,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--store", metavar="URL", default="", help="sqlite:///PATH or memory://; default: in the data directory")
     add("--parts", default=",".join(config.PARTS), help="which parts to run; default: %(default)s")
     add("--detach", action="store_true", help="return when the cluster is ready; it goes on in the background")
+    add(
+        "--load-balancer-pool",
+        default=config.LOAD_BALANCER_POOL,
+        metavar="CIDR|FIRST-LAST|none",
+        help="addresses for Services of type LoadBalancer; default: %(default)s",
+    )
     add("--timeout", default="60s", help="how long to wait for it to get ready; default: %(default)s")
 
     status = verbs.add_parser("status", help="say how the cluster is")

@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         simulated_nodes=_simulated_nodes(options.simulated_nodes),
         store=config.parse_store(options.store),
         parts=config.parse_parts(options.parts),
+        load_balancer_pool=config.parse_pool(options.load_balancer_pool),
     )
     timeout = config.parse_duration(options.timeout)
     directory = DataDir(chosen.data_dir)

@@ -29,6 +29,7 @@ from pinnace.cluster.controlplane import ControlPlane
 from pinnace.cluster.datadir import DataDir
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock, timeout
+from pinnace.core.ipranges import IPRanges
 from pinnace.core.supervisor import Part
 
 if TYPE_CHECKING:
@@ -183,8 +184,16 @@ class Cluster:
         def client_for(account: str) -> Client:
             return self.client(identities.controller(account))
 
-        cidr = self.config.pod_cidr
-        return [Controllers(client_for, self.clock, root_ca=root_ca, cluster_cidr=cidr, authority=authority)]
+        pool = self.config.load_balancer_pool
+        controllers = Controllers(
+            client_for,
+            self.clock,
+            root_ca=root_ca,
+            cluster_cidr=self.config.pod_cidr,
+            load_balancer_pool=IPRanges(pool) if pool else None,
+            authority=authority,
+        )
+        return [controllers]
 
     async def _scheduler(self) -> list[Part]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy does no linear algebra here: no threads, no stacks

@@ -20,6 +20,8 @@ CLUSTER_DNS = "10.96.0.10"
 #: Where Pods reach what runs beside them on a real node (API server, DNS): an address of a dummy interface, so that
 #: nothing outside the machine can.
 HOST_ADDRESS = "10.97.0.1"
+#: Where Services of type LoadBalancer get their addresses from: what this machine and its Pods reach, nobody else.
+LOAD_BALANCER_POOL = "10.98.0.0/24"
 CONTEXT = "pinnace"
 CLUSTER_DOMAIN = "cluster.local"
 
@@ -79,6 +81,19 @@ def parse_parts(text: str) -> tuple[str, ...]:
     return tuple(part for part in PARTS if part in chosen)
 
 
+def parse_pool(text: str) -> str:
+    """Ranges of addresses, or "" for ``none``. Raises ClusterError (usage)."""
+    if text == "none":
+        return ""
+    from pinnace.core.ipranges import IPRanges
+
+    try:
+        IPRanges(text)
+    except ValueError as error:
+        raise ClusterError(Exit.USAGE, f"--load-balancer-pool: {error}") from error
+    return text
+
+
 class ClusterConfig(NamedTuple):
     """One cluster. ``store`` is "" for SQLite in the data directory. ``simulated_nodes`` is None for: one if there is
     no real node, else none."""
@@ -91,6 +106,7 @@ class ClusterConfig(NamedTuple):
     simulated_nodes: int | None = None
     store: str = ""
     parts: tuple[str, ...] = PARTS
+    load_balancer_pool: str = LOAD_BALANCER_POOL
 
     @property
     def pod_cidr(self) -> str:
