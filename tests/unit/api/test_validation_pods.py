@@ -231,3 +231,32 @@ def test_resizes_change_cpu_and_memory_alone() -> None:
     assert said(new, old, "resize") == [
         'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'
     ]
+
+
+def with_token_volumes(*names: str) -> Object:
+    volumes = [{"name": name, "projected": {"sources": [{"downwardAPI": {}}]}} for name in names]
+    mounts = [{"name": names[0], "mountPath": "/x"}]
+    return pod({"volumeMounts": mounts}, volumes=volumes, serviceAccountName="default")
+
+
+def test_what_was_found_sound_once_says_nothing_of_what_is_not_the_same() -> None:
+    """Pods of one template differ in the generated name of their token volume alone."""
+    for name in ("kube-api-access-aaaaa", "kube-api-access-bbbbb"):
+        assert said(with_token_volumes(name)) == []
+    wrong = with_token_volumes("kube-api-access-ccccc")
+    wrong["spec"]["containers"][0]["volumeMounts"][0]["name"] = "kube-api-access-ddddd"
+    assert said(wrong) == ['spec.containers[0].volumeMounts[0].name: Not found: "kube-api-access-ddddd"']
+    assert any("a lowercase RFC 1123 label" in problem for problem in said(with_token_volumes("kube-api-access-*")))
+    assert said(with_token_volumes("kube-api-access-aaaaa", "kube-api-access-bbbbb")) == []
+    assert said(with_token_volumes("kube-api-access-aaaaa", "kube-api-access-aaaaa")) == [
+        'spec.volumes[1].name: Duplicate value: "kube-api-access-aaaaa"'
+    ]
+
+
+def test_a_spec_that_was_found_sound_may_be_wrong_for_a_pod_of_another_name() -> None:
+    ephemeral = {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}
+    ephemeral["volumeClaimTemplate"]["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+    obj = pod(volumes=[{"name": "v", "ephemeral": ephemeral}])
+    assert said(obj) == []
+    obj["metadata"]["name"] = "a" * 253
+    assert any(problem.startswith("spec.volumes[0].name") for problem in said(obj))
