@@ -246,7 +246,8 @@ def test_what_was_found_sound_once_says_nothing_of_what_is_not_the_same() -> Non
     wrong = with_token_volumes("kube-api-access-ccccc")
     wrong["spec"]["containers"][0]["volumeMounts"][0]["name"] = "kube-api-access-ddddd"
     assert said(wrong) == ['spec.containers[0].volumeMounts[0].name: Not found: "kube-api-access-ddddd"']
-    assert any("a lowercase RFC 1123 label" in problem for problem in said(with_token_volumes("kube-api-access-*")))
+    for name in ("kube-api-access-*", "*", "\0"):
+        assert any("a lowercase RFC 1123 label" in problem for problem in said(with_token_volumes(name)))
     assert said(with_token_volumes("kube-api-access-aaaaa", "kube-api-access-bbbbb")) == []
     assert said(with_token_volumes("kube-api-access-aaaaa", "kube-api-access-aaaaa")) == [
         'spec.volumes[1].name: Duplicate value: "kube-api-access-aaaaa"'

@@ -40,7 +40,7 @@ _UPDATABLE = ",".join(
 )
 
 
-#: Specs that had nothing wrong, as ``_template_of`` has them, of Pods (True) and of templates (False); emptied when full.
+#: Specs that had nothing wrong, as ``_template_of`` has them, of Pods (True) and templates (False); emptied when full.
 _sound: set[tuple[bool, bytes]] = set()
 _SOUND_SPECS = 512
 _LONGEST_SPEC = 8192
