@@ -109,6 +109,43 @@ def render(source: Path, definitions: Container[str]) -> str:
     return "\n".join(sorted(lines)) + "\n"
 
 
+def present(packages: dict[str, Package], at: str, struct: str) -> set[str]:
+    """The JSON names of the struct's fields that always have a value in the encoded object: structs, and what is not
+    left out when it is zero, unless it is a pointer."""
+    found: set[str] = set()
+    for name, spelled, tags in _FIELD.findall(packages[at].structs[struct]):
+        tag = _JSON.search(tags)
+        if tag is None or spelled.startswith("*"):
+            continue
+        field, *options = tag[1].split(",")
+        path, type_name = _resolve(packages, at, spelled.removeprefix("[]"))
+        package = packages.get(path)
+        if "inline" in options or (not field and not name):
+            if package is not None and type_name in package.structs:
+                found |= present(packages, path, type_name)
+            continue
+        if field in ("", "-") or "omitzero" in options:
+            continue
+        collection = spelled.startswith(("[]", "map["))
+        known = package is not None and type_name in package.scalars
+        plain = collection or known or spelled in SCALARS or spelled in OUTSIDE or type_name == "ValidationRules"
+        if "omitempty" not in options or not plain:
+            found.add(field)
+    return found
+
+
+def render_present(source: Path, definitions: Container[str]) -> str:
+    """``present.txt``: a definition a line, and those of its fields that are always there."""
+    packages = load(source)
+    lines = []
+    for path, package in packages.items():
+        for struct in package.structs:
+            name, always = definition(path, struct), present(packages, path, struct)
+            if always and name in definitions:
+                lines.append(" ".join([name, *sorted(always)]))
+    return "\n".join(sorted(lines)) + "\n"
+
+
 Notes = dict[str, dict[str, tuple[bool, str]]]
 
 

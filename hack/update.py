@@ -4,10 +4,11 @@
 ``descriptions.json.gz``  {definition: [its description, {field: description}]}, read only for OpenAPI
 ``resources.json``        the built-in resources; our own data from the first import on
 ``kinds.py``              TypedDicts of the kinds that the parts work with
+``present.txt``           one definition a line, and those of its fields that Go always encodes
 
 The schemas come from PyPI's kubernetes-validate (a development dependency). ``--facts DIR`` imports ``resources.json``
 anew from a directory with a list of resources; without it the checked-in rows are kept and only their definitions are
-looked up again. ``--go DIR`` imports ``hack/go_fields.txt`` anew from checkouts of k8s.io's api, apimachinery,
+looked up again. ``--go DIR`` imports ``hack/go_fields.txt`` and ``present.txt`` anew from checkouts of k8s.io's api, apimachinery,
 apiextensions-apiserver and kube-aggregator beside each other. ``--verify`` writes nothing and fails if a table differs
 from what an update would write.
 """
@@ -222,7 +223,9 @@ def main() -> int:
     parser.add_argument("--go", type=Path, help="directory with Go sources: import go_fields.txt anew")
     arguments = parser.parse_args()
     if arguments.go is not None:
-        GO_FIELDS.write_text(go_fields.render(arguments.go, definitions(TARGET) | definitions(PREVIOUS)))
+        known = definitions(TARGET) | definitions(PREVIOUS)
+        GO_FIELDS.write_text(go_fields.render(arguments.go, known))
+        (OUT / "present.txt").write_text(go_fields.render_present(arguments.go, known))
     stale = []
     for name, content in tables(arguments.facts).items():
         path = OUT / name

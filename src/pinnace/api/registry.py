@@ -7,10 +7,13 @@ discovery, OpenAPI, decoding, defaulting, validation, patches and tables read ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinnace.api.errors import FieldError
 from pinnace.api.types import GVK, GVR, Object
+
+if TYPE_CHECKING:
+    from pinnace.api.apply.typed import Type
 
 
 class Column(NamedTuple):
@@ -65,6 +68,9 @@ class Resource(NamedTuple):
     #: Between the stored version and this one, in place; identity where the versions are the same.
     from_storage: Callable[[Object], None] = lambda _: None
     to_storage: Callable[[Object], None] = lambda _: None
+    #: How the lists and maps of its objects merge, of kinds whose schema is not in the tables: a custom resource's is
+    #: ``lambda: typed.of_structural(schema)``, called once (``api.apply.typed``).
+    merges: Callable[[], Type] | None = None
 
     @property
     def gvr(self) -> GVR:
