@@ -48,6 +48,7 @@ update: dev
 	$(if $(FACTS),$(BIN)/python hack/update_bootstrap.py --facts $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_protobuf.py $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_cri.py $(FACTS))
+	$(if $(FACTS),$(BIN)/python hack/update_etcd.py $(FACTS))
 
 verify: dev
 	$(BIN)/python hack/update.py --verify

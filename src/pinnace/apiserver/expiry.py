@@ -8,7 +8,7 @@ from pinnace.api.types import Object
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock, parse_timestamp
 from pinnace.core.cooperate import breathe
-from pinnace.store.protocol import Compare, Delete, Store, Txn, prefix_end
+from pinnace.store.protocol import TXN_COMPARES, Compare, Delete, Store, Txn, prefix_end
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ TTL = 3600.0
 #: Seconds between two looks.
 PERIOD = 60.0
 #: Keys looked at in one go, and deleted in one transaction.
-SLICE = 200
+SLICE = TXN_COMPARES
 
 
 def last_written(event: Object) -> float | None:

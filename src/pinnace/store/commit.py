@@ -21,19 +21,24 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pinnace.store.mvcc import View
-from pinnace.store.protocol import Committed, Delete, Event, KeyValue, Put, Stamp, StoreError, Txn
+from pinnace.store.protocol import (
+    Committed,
+    Delete,
+    Event,
+    KeyValue,
+    OutcomeUnknownError,
+    Put,
+    Stamp,
+    StoreError,
+    Txn,
+    check_txn,
+)
 
 #: Most transactions and bytes in one batch: bounds how long evaluating or applying one holds the event loop.
 BATCH_TXNS = 128
 BATCH_BYTES = 4 << 20
-#: Most writes in one transaction (a row's id has 16 bits for the position in its revision).
-TXN_WRITES = 1 << 16
 
 _ABSENT = KeyValue("", b"", 0, 0, 0)  # "not in the overlay", where None means deleted in it
-
-
-class OutcomeUnknownError(StoreError):
-    """The journal failed and cannot tell whether the batch will be there after a restart."""
 
 
 class Journal(Protocol):
@@ -85,11 +90,10 @@ class GroupCommit:
         return self._refusal
 
     async def commit(self, txn: Txn) -> Committed:
-        """As ``Store.commit``. Raises ValueError for a transaction that no store takes: it writes a key twice, too many
-        keys, or one that is no text. A caller cancelled while waiting does not know whether it was committed."""
+        """As ``Store.commit``. A caller cancelled while waiting does not know whether it was committed."""
         if self._refusal is not None:
             raise StoreError(self._refusal)
-        _check(txn)
+        check_txn(txn)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Committed] = loop.create_future()
         self._queue.append((txn, future))
@@ -180,17 +184,6 @@ class GroupCommit:
             while self._queue:
                 _fail(self._queue.popleft()[1], StoreError(self._refusal))
         self._flush()
-
-
-def _check(txn: Txn) -> None:
-    writes = txn.writes
-    if len(writes) > 1 and (len(writes) > TXN_WRITES or len({write.key for write in writes}) < len(writes)):
-        raise ValueError(f"a transaction may write each key once and at most {TXN_WRITES} keys")
-    for write in writes:
-        if not write.key.isascii():
-            write.key.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
-        if "\0" in write.key:
-            raise ValueError(f"key {write.key!r} holds a NUL character")
 
 
 def _answer(batch: _Batch) -> None:

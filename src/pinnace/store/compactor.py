@@ -91,7 +91,7 @@ class Compactor:
         """Look again later, if there is anything that only has to grow old to be forgotten."""
         if self._policy.target(self._view, self._view.revision) > self._view.compacted:
             self._mark()
-            self._timer = self._clock.call_later(self._policy.interval, self._look)
+            self._timer = self._clock.call_later(self._policy.interval, self._look, routine=True)
 
     def _start(self) -> None:
         self._running = True

@@ -117,6 +117,14 @@ class StoreError(Exception):
     """The backend cannot serve: says what failed and what to do (disk full, data from a newer version, etcd away)."""
 
 
+class UnavailableError(StoreError):
+    """The backend cannot be reached for the moment, and nothing was done: the same may be asked again later."""
+
+
+class OutcomeUnknownError(StoreError):
+    """A commit failed, and whether it is kept cannot be told."""
+
+
 #: Called synchronously, in revision order, with events of whole transactions; must not block or raise.
 #: Called with ``None`` once, at the end, if the store ends the watch (it is closing).
 Sink = Callable[[Sequence[Event] | None], None]
@@ -149,7 +157,7 @@ class Store(Protocol):
         """Why no write is accepted any more (a disk that failed); None as long as they are."""
 
     async def sync(self) -> int:
-        """Wait until the view holds every write answered before the call; return its revision."""
+        """Wait until the view holds every write answered before the call; return its revision. Raises StoreError."""
 
     def get(self, key: str, revision: int = 0) -> KeyValue | None:
         """The newest version of ``key`` at ``revision`` (0: now). Raises CompactedError, FutureRevisionError."""
@@ -158,8 +166,9 @@ class Store(Protocol):
         """Keys in [start, end) at ``revision`` (0: now), at most ``limit`` (0: all). Raises as ``get``."""
 
     async def commit(self, txn: Txn) -> Committed:
-        """Apply ``txn`` atomically; return when it is durable and visible. Raises StoreError, having written nothing
-        or (only if the backend was lost meanwhile) not knowing."""
+        """Apply ``txn`` atomically; return when it is durable and visible. Raises ValueError for one that no store
+        takes (it writes a key twice, or more than ``TXN_WRITES`` or ``TXN_COMPARES``), StoreError having written
+        nothing, or OutcomeUnknownError (the backend was lost meanwhile)."""
 
     def watch(self, start: str, end: str, revision: int, sink: Sink) -> Watch:
         """Feed ``sink`` every event on keys in [start, end) with a revision > ``revision``, past ones first (before
@@ -170,6 +179,26 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Finish the commits under way, end the watches, release the files. Idempotent."""
+
+
+#: Most writes, and compares, in one transaction: what every backend can do (etcd's own limit is 128 operations a
+#: level, and a level of writes can be nested in another).
+TXN_WRITES = 4096
+TXN_COMPARES = 64
+
+
+def check_txn(txn: Txn) -> None:
+    """Raise ValueError for a transaction that no store takes."""
+    writes = txn.writes
+    if len(writes) > 1 and (len(writes) > TXN_WRITES or len({write.key for write in writes}) < len(writes)):
+        raise ValueError(f"a transaction may write each key once and at most {TXN_WRITES} keys")
+    if len(txn.compares) > TXN_COMPARES:
+        raise ValueError(f"a transaction may compare at most {TXN_COMPARES} keys")
+    for write in writes:
+        if not write.key.isascii():
+            write.key.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
+        if "\0" in write.key:
+            raise ValueError(f"key {write.key!r} holds a NUL character")
 
 
 def prefix_end(prefix: str) -> str:

@@ -9,10 +9,9 @@ import pytest
 
 from pinnace.core.clock import VirtualClock
 from pinnace.store.backends.memory import MemoryJournal
-from pinnace.store.commit import OutcomeUnknownError
 from pinnace.store.local import LocalStore
 from pinnace.store.mvcc import View
-from pinnace.store.protocol import Committed, Compare, Event, Put, StoreError, Txn
+from pinnace.store.protocol import Committed, Compare, Event, OutcomeUnknownError, Put, StoreError, Txn
 
 
 class HeldJournal(MemoryJournal):

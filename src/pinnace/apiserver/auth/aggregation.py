@@ -17,7 +17,7 @@ from pinnace.api.types import Object
 from pinnace.apiserver.auth.policy import CLUSTER_ROLES
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock
-from pinnace.store.protocol import Compare, Event, Put, Store, StoreError, Txn, Watch, prefix_end
+from pinnace.store.protocol import TXN_COMPARES, Compare, Event, Put, Store, StoreError, Txn, Watch, prefix_end
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class RoleAggregation:
             ]
             if not writes:
                 return
+            del writes[TXN_COMPARES:]  # the rest in the next round
             await self._store.commit(Txn([compare for compare, _ in writes], [put for _, put in writes]))
 
     @staticmethod

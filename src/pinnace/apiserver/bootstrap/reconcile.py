@@ -1,15 +1,16 @@
 """Bring a cluster's bootstrap objects up to date before the API server is ready.
 
-What is missing is written in one transaction, so a new cluster costs one commit. What exists is compared, by the rule
-of its kind, and written only where it lacks something: roles get missing rules and keep others, bindings get missing
-subjects, unless their ``autoupdate`` annotation says false; flow control follows the defaults while its annotation
-says true; the API server's Service and endpoints follow its address. Other writers come later: nothing else runs yet,
-so a lost race means a second API server on the same store, whose defaults are as good. While the cluster runs, ``keep``
-makes again what must never be missing.
+What is missing is written in transactions under way at once, so a new cluster costs one fsync. What exists is compared,
+by the rule of its kind, and written only where it lacks something: roles get missing rules and keep others, bindings
+get missing subjects, unless their ``autoupdate`` annotation says false; flow control follows the defaults while its
+annotation says true; the API server's Service and endpoints follow its address. Other writers come later: nothing else
+runs yet, so a lost race means a second API server on the same store, whose defaults are as good. While the cluster
+runs, ``keep`` makes again what must never be missing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from pinnace.apiserver.auth import rules
 from pinnace.apiserver.bootstrap import objects, policy
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock, timestamp
-from pinnace.store.protocol import Compare, Put, Store, Txn
+from pinnace.store.protocol import TXN_COMPARES, Compare, Put, Store, Txn
 
 _PLURALS = {
     "Namespace": "namespaces",
@@ -67,24 +68,27 @@ async def bootstrap(
     if client_authority is not None:
         wanted.append(client_authority)
     for _ in range(5):  # a second API server may write the same at the same time
-        txn = _changes(store, clock, wanted)
-        if not txn.writes or (await store.commit(txn)).succeeded:
-            return
         await store.sync()
+        if await _write(store, _changes(store, clock, wanted)):
+            return
 
 
 async def keep(store: Store, clock: Clock, wanted: Sequence[Object]) -> None:
     """For ever: whichever of ``wanted`` somebody deleted is back within ``PERIOD`` seconds. Raises StoreError."""
     while True:
         await clock.sleep(PERIOD, routine=True)
-        txn = _changes(store, clock, [obj for obj in wanted if store.get(key_of(obj)) is None])
-        if txn.writes:
-            await store.commit(txn)
+        await _write(store, _changes(store, clock, [obj for obj in wanted if store.get(key_of(obj)) is None]))
 
 
-def _changes(store: Store, clock: Clock, wanted: Iterable[Object]) -> Txn:
-    compares: list[Compare] = []
-    writes: list[Put] = []
+async def _write(store: Store, changes: list[tuple[Compare, Put]]) -> bool:
+    """Whether all ``changes`` were made. They are independent of each other."""
+    parts = [changes[at : at + TXN_COMPARES] for at in range(0, len(changes), TXN_COMPARES)]
+    txns = [Txn([compare for compare, _ in part], [put for _, put in part]) for part in parts]
+    return all(answer.succeeded for answer in await asyncio.gather(*map(store.commit, txns)))
+
+
+def _changes(store: Store, clock: Clock, wanted: Iterable[Object]) -> list[tuple[Compare, Put]]:
+    changes: list[tuple[Compare, Put]] = []
     now = timestamp(clock.now())
     for obj in wanted:
         key = key_of(obj)
@@ -96,9 +100,8 @@ def _changes(store: Store, clock: Clock, wanted: Iterable[Object]) -> Txn:
             if fresh is not None and not fresh["metadata"].get("uid"):
                 fresh["metadata"].update(_system(now))
         if fresh is not None:
-            compares.append(Compare(key, kv.mod_revision if kv else 0))
-            writes.append(Put(key, codec.encode(fresh)))
-    return Txn(compares, writes)
+            changes.append((Compare(key, kv.mod_revision if kv else 0), Put(key, codec.encode(fresh))))
+    return changes
 
 
 def _system(now: str) -> dict[str, Any]:

@@ -25,10 +25,9 @@ from typing import Any, TypeVar
 from pinnace.core.clock import Clock
 from pinnace.store.backends.checkpoint import Checkpointer
 from pinnace.store.backends.sqlite_file import POSITION_BITS, OpenFile, open_file
-from pinnace.store.commit import OutcomeUnknownError
 from pinnace.store.compactor import Policy
 from pinnace.store.local import LocalStore
-from pinnace.store.protocol import Event, Stamp, StoreError
+from pinnace.store.protocol import Event, OutcomeUnknownError, Stamp, StoreError
 
 T = TypeVar("T")
 
