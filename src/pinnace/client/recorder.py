@@ -111,28 +111,35 @@ class Recorder:
             else:
                 self._remember(same, event_name, count)
                 return
-        self._last_stamp = max(int(when * 1e9), self._last_stamp + 1)  # two of one moment need two names
-        event_name = f"{reference['name']}.{self._last_stamp:x}"
-        await self._client.create(
-            EVENTS,
-            {
-                "kind": "Event",
-                "apiVersion": "v1",
-                "metadata": {"name": event_name, "namespace": space},
-                "involvedObject": reference,
-                "reason": reason,
-                "message": message,
-                "source": self._source,
-                "firstTimestamp": timestamp(when),
-                "lastTimestamp": timestamp(when),
-                "count": 1,
-                "type": type,
-                "eventTime": None,
-                "reportingComponent": self._source["component"],
-                "reportingInstance": self._source.get("host", ""),
-            },
-        )
-        self._remember(same, event_name, 1)
+        event: Object = {
+            "kind": "Event",
+            "apiVersion": "v1",
+            "involvedObject": reference,
+            "reason": reason,
+            "message": message,
+            "source": self._source,
+            "firstTimestamp": timestamp(when),
+            "lastTimestamp": timestamp(when),
+            "count": 1,
+            "type": type,
+            "eventTime": None,
+            "reportingComponent": self._source["component"],
+            "reportingInstance": self._source.get("host", ""),
+        }
+        self._remember(same, await self._create(event, str(reference["name"]), space, when), 1)
+
+    async def _create(self, event: Object, subject: str, space: str, when: float) -> str:
+        """The name it got: two of one moment need two, also if the other is another component's."""
+        while True:
+            self._last_stamp = max(int(when * 1e9), self._last_stamp + 1)
+            name = f"{subject}.{self._last_stamp:x}"
+            try:
+                await self._client.create(EVENTS, {**event, "metadata": {"name": name, "namespace": space}})
+            except ApiError as error:
+                if not is_reason(error, "AlreadyExists"):
+                    raise
+            else:
+                return name
 
     def _remember(self, same: tuple[str, ...], event_name: str, count: int) -> None:
         self._known[same] = (event_name, count)

@@ -7,7 +7,8 @@ timers, so that what one timer causes has happened before the next fires.
 Some timers are *routine*: what is done again and again and only matters for having been done lately (heartbeats and
 who listens for them, bookmarks, housekeeping). Where nothing else has happened for ``QUIET`` seconds, virtual time hops
 over the stretch in which nothing else would: routine timers move with it, as if they had fired all the while. It lands
-``QUIET`` seconds before the next other timer, so that every routine has had its turn by then.
+``QUIET`` seconds before the next other timer, so that every routine has had its turn by then; of those with longer
+periods, the ones of up to ``LONG`` seconds have it on landing, the others (a watch's natural end) just move along.
 
     now                                       landing            the next timer that is no routine
      |--- QUIET, routine only ---|    hop     |----- QUIET --------|
@@ -112,15 +113,23 @@ class RealClock:
 #: Seconds of nothing but routine before time hops, and between a landing and what comes next: longer than a node's
 #: grace, so that a heartbeat that is missing has been missed before any hop.
 QUIET = 75.0
+LONG = 600.0
 
 
 class _VirtualTimer:
-    __slots__ = ("args", "callback", "cancelled", "clock", "routine")
+    __slots__ = ("args", "callback", "cancelled", "clock", "delay", "routine")
 
     def __init__(
-        self, clock: VirtualClock, callback: Callable[..., object], args: tuple[Any, ...], *, routine: bool
+        self,
+        clock: VirtualClock,
+        delay: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        *,
+        routine: bool,
     ) -> None:
         self.clock = clock
+        self.delay = delay
         self.callback = callback
         self.args = args
         self.routine = routine
@@ -168,7 +177,7 @@ class VirtualClock:
         return self._elapsed
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any, routine: bool = False) -> Timer:
-        timer = _VirtualTimer(self, callback, args, routine=routine)
+        timer = _VirtualTimer(self, delay, callback, args, routine=routine)
         due = self._elapsed + max(delay, 0.0)
         if routine:
             heapq.heappush(self._routine, (due - self._hopped, next(self._order), timer))
@@ -220,18 +229,25 @@ class VirtualClock:
                 heapq.heappop(queue)
                 self._dead -= 1
         other = self._timers[0][:2] if self._timers else (math.inf, 0)
-        routine = (self._routine[0][0] + self._hopped, self._routine[0][1]) if self._routine else (math.inf, 0)
         if self._elapsed - self._stirred >= QUIET:
-            hop = min(other[0], end) - QUIET - self._elapsed
-            if hop > 0:
-                self._elapsed += hop
-                self._hopped += hop
-                routine = (routine[0] + hop, routine[1])
+            self._hop(min(other[0], end) - QUIET)
+        routine = (self._routine[0][0] + self._hopped, self._routine[0][1]) if self._routine else (math.inf, 0)
         due = min(other, routine)
         if due[0] > end:
             return None
         self._elapsed = max(self._elapsed, due[0])
         return heapq.heappop(self._timers if other <= routine else self._routine)[2]
+
+    def _hop(self, landing: float) -> None:
+        distance = landing - self._elapsed
+        if distance <= 0:
+            return
+        for at, (due, order, timer) in enumerate(self._routine):
+            if QUIET < timer.delay <= LONG and due + self._hopped <= landing:
+                self._routine[at] = (due - distance, order, timer)
+        heapq.heapify(self._routine)
+        self._elapsed = landing
+        self._hopped += distance
 
     async def settle(self) -> None:
         """Return once the event loop has nothing left to run without new input or time, and the jobs that were given

@@ -71,7 +71,7 @@ class SharedLists:
         self._held = (key, self._store.revision, parts)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._clock.call_later(KEPT_SECONDS, self._drop)
+        self._timer = self._clock.call_later(KEPT_SECONDS, self._drop, routine=True)
 
     def _drop(self) -> None:
         self._held = None

@@ -141,7 +141,7 @@ class WatchHub:
         their use of it: the store keeps events for minutes, and their renderings would outweigh it."""
         self._spent += events
         if self._timer is None:
-            self._timer = self.clock.call_later(KEPT_SECONDS, self._forget)
+            self._timer = self.clock.call_later(KEPT_SECONDS, self._forget, routine=True)
 
     def _forget(self) -> None:
         self._timer = None
