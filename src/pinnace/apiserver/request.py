@@ -150,10 +150,20 @@ class Request:
         self._query = dict(query)
 
 
+class Charge(NamedTuple):
+    """Another object that is written with the one that is admitted, in one transaction, if its ``key`` is still at
+    ``mod_revision``."""
+
+    key: str
+    mod_revision: int
+    object: Object
+
+
 class AdmissionAttributes:
     """One change on its way to the store. Mutating plugins may change ``object`` in place (None for DELETE)."""
 
     __slots__ = (
+        "charge",
         "dry_run",
         "name",
         "namespace",
@@ -194,6 +204,8 @@ class AdmissionAttributes:
         self.options: Object = {} if options is None else options
         #: Warnings for the client, in order; plugins append.
         self.warnings: list[str] = [] if warnings is None else warnings
+        #: Asked for what to write with the object, when that is known and valid; raises ApiError to refuse.
+        self.charge: Callable[[], list[Charge]] | None = None
         #: What to call if the change is refused after all or is not committed: gives back what plugins reserved for
         #: it (Service addresses, node ports). Whoever has called ``admit`` calls these then, each once.
         self.undo: list[Callable[[], None]] = []

@@ -11,7 +11,7 @@ from pinnace.api.types import Object
 from pinnace.apiserver.request import AdmissionAttributes
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock
-from pinnace.store.protocol import Event, Store, prefix_end
+from pinnace.store.protocol import Event, KeyValue, Store, prefix_end
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
@@ -61,10 +61,14 @@ class View:
             watch.cancel()
             timer.cancel()
 
+    def entries(self, group: str, plural: str, namespace: str = "") -> Sequence[KeyValue]:
+        """All objects as they are stored, in a namespace if given, in order of their keys."""
+        prefix = _prefix(group, plural, namespace)
+        return self._store.range(prefix, prefix_end(prefix)).items
+
     def items(self, group: str, plural: str, namespace: str = "") -> Iterator[Object]:
         """All objects, in a namespace if given, in order of their keys."""
-        prefix = _prefix(group, plural, namespace)
-        for kv in self._store.range(prefix, prefix_end(prefix)).items:
+        for kv in self.entries(group, plural, namespace):
             yield codec.decoded(kv)
 
 

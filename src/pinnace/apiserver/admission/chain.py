@@ -23,6 +23,7 @@ from pinnace.apiserver.admission.noderestriction import NodeRestriction
 from pinnace.apiserver.admission.podsecurity import PodSecurity
 from pinnace.apiserver.admission.priority import Priority
 from pinnace.apiserver.admission.resize import PersistentVolumeClaimResize
+from pinnace.apiserver.admission.resourcequota import ResourceQuota
 from pinnace.apiserver.admission.runtimeclass import RuntimeClass
 from pinnace.apiserver.admission.serviceaccount import ServiceAccount
 from pinnace.apiserver.admission.services import ServiceAllocation
@@ -91,5 +92,6 @@ def default_admission(
             CertificateSubjectRestriction(),
             EscalationChecks(view, authorizer, rbac),
             ServiceAllocation(allocator),
+            ResourceQuota(view),
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -9,13 +10,13 @@ from pinnace.api import errors
 from pinnace.api.errors import ApiError
 from pinnace.api.registry import Registry, Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.request import Admission, AdmissionAttributes, Request
+from pinnace.apiserver.request import Admission, AdmissionAttributes, Charge, Request
 from pinnace.apiserver.resources import codec, negotiation
 from pinnace.apiserver.resources.negotiation import Format
 from pinnace.apiserver.resources.watchhub import WatchHub
 from pinnace.core.clock import Clock, Timer
 from pinnace.store.local import LocalStore
-from pinnace.store.protocol import Compare, Delete, KeyValue, Put, Store, Txn
+from pinnace.store.protocol import Committed, Compare, Delete, KeyValue, Put, Store, Txn
 
 KEPT_SECONDS = 1.0
 
@@ -32,6 +33,11 @@ class Admitted:
         self._request = request
         self.committed = False
 
+    @property
+    def charging(self) -> bool:
+        """Whether anything may have to be written with the object."""
+        return self._attributes.charge is not None
+
     async def __aenter__(self) -> Admitted:
         if self._admission is not None:
             try:
@@ -45,6 +51,10 @@ class Admitted:
     async def __aexit__(self, *failure: object) -> None:
         if not self.committed:
             self._give_back()
+
+    def charges(self) -> Sequence[Charge]:
+        """What is to be written with the object as it is now. Raises ApiError if that is refused."""
+        return self._attributes.charge() if self._attributes.charge is not None else ()
 
     def _give_back(self) -> None:
         for undo in self._attributes.undo:
@@ -87,6 +97,7 @@ class Backend:
         self.admission = admission
         self.hub = WatchHub(store, clock)
         self.lists = SharedLists(store, clock)
+        self._charging = asyncio.Lock()
         #: Whether another process may write too, so that reads must first catch up (``Store.sync``).
         self.remote = not isinstance(store, LocalStore)
 
@@ -120,11 +131,17 @@ class Backend:
             raise errors.not_found(row.group, row.plural, name)
         return kv
 
-    async def write(self, row: Resource, key: str, obj: Object, mod_revision: int) -> KeyValue | None:
-        """Commit ``obj``, which is not changed any more, if the key is still at ``mod_revision`` (0: absent); None if
-        it is not."""
+    async def write(
+        self, row: Resource, key: str, obj: Object, mod_revision: int, admitted: Admitted | None = None
+    ) -> KeyValue | None:
+        """Commit ``obj``, which is not changed any more, if the key is still at ``mod_revision`` (0: absent), with what
+        else it was ``admitted`` for; None if it is not."""
         value = codec.to_stored(obj, row)
-        result = await self.store.commit(Txn((Compare(key, mod_revision),), (Put(key, value),)))
+        compare, put = Compare(key, mod_revision), Put(key, value)
+        if admitted is not None and admitted.charging:
+            result = await self._write_charged(compare, put, admitted)
+        else:
+            result = await self.store.commit(Txn((compare,), (put,)))
         if not result.succeeded:
             return None
         kv = result.puts[0]
@@ -132,6 +149,22 @@ class Backend:
             obj["metadata"]["resourceVersion"] = str(kv.mod_revision)
             kv.decoded = obj
         return kv
+
+    async def _write_charged(self, compare: Compare, put: Put, admitted: Admitted) -> Committed:
+        """One after the other: each finds charged what the one before has used."""
+        async with self._charging:
+            while True:
+                charges = admitted.charges()
+                compares = [compare, *(Compare(charge.key, charge.mod_revision) for charge in charges)]
+                puts = [put, *(Put(charge.key, codec.encode(charge.object)) for charge in charges)]
+                result = await self.store.commit(Txn(compares, puts))
+                if result.succeeded or not charges or not self._is_at(compare):
+                    return result
+                await self.store.sync()
+
+    def _is_at(self, compare: Compare) -> bool:
+        held = self.store.get(compare.key)
+        return (held.mod_revision if held is not None else 0) == compare.mod_revision
 
     async def remove(self, key: str, mod_revision: int) -> int:
         """Delete the key if it is still at ``mod_revision``; the revision of the deletion, 0 if it was not."""

@@ -69,10 +69,11 @@ async def _attempt(backend: Backend, request: Request, row: Resource, obj: Objec
         refuse_invalid(row, str(name), row.validate(obj, None, ""))
         key = row.key(request.info.namespace, str(name))
         if dry:
+            admitted.charges()
             if backend.store.get(key) is not None:
                 return None
             return render.one(request, 201, obj, row, backend.wanted(request), backend.clock.now())
-        kv = await backend.write(row, key, obj, 0)
+        kv = await backend.write(row, key, obj, 0, admitted)
         if kv is None:
             return None
         admitted.committed = True

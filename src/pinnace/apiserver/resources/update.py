@@ -166,6 +166,7 @@ async def _replace(
             admitted.committed = True
             return answer(kv, new) if answer else render.stored(request, 200, kv, row, now())
         if dry:
+            admitted.charges()
             return answer(None, new) if answer else render.one(request, 200, new, row, backend.wanted(request), now())
         if _ends_deletion(new):
             revision = await backend.remove(key, kv.mod_revision)
@@ -174,7 +175,7 @@ async def _replace(
             admitted.committed = True
             new["metadata"]["resourceVersion"] = str(revision)
             return answer(None, new) if answer else render.one(request, 200, new, row, backend.wanted(request), now())
-        written = await backend.write(row, key, new, kv.mod_revision)
+        written = await backend.write(row, key, new, kv.mod_revision, admitted)
         if written is None:
             return None
         admitted.committed = True
