@@ -359,3 +359,21 @@ def test_webhooks() -> None:
 @pytest.mark.parametrize("bad", [None, "text", 7, [], [1, "x"], {"containers": 3, "ports": "x", "limits": [None]}])
 def test_malformed_parts_are_left_for_validation(kind: str, bad: object) -> None:
     defaults.apply(GVK("", "v1", kind), {"metadata": {"name": "x"}, "spec": bad, "status": bad})
+
+
+def test_pods_of_one_template_share_the_work_but_nothing_else() -> None:
+    made = []
+    for name in ("a", "b"):
+        spec = {"containers": [{"name": "c", "image": "nginx", "resources": {"limits": {"cpu": "1"}}}]}
+        obj: Object = {"metadata": {"name": name}, "spec": spec}
+        defaults.apply(GVK("", "v1", "Pod"), obj)
+        assert obj["spec"] is spec
+        made.append(obj)
+    first, second = made
+    assert first["spec"] == second["spec"]
+    assert second["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "1"}
+    second["spec"]["containers"][0]["image"] = "other"
+    assert first["spec"]["containers"][0]["image"] == "nginx"
+    third: Object = {"metadata": {"name": "c"}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
+    defaults.apply(GVK("", "v1", "Pod"), third)
+    assert third["spec"]["containers"][0]["imagePullPolicy"] == "IfNotPresent"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import orjson
+
 from pinnace.api import pods, quantity
 from pinnace.api.defaults.base import child, fill, fill_empty, given, items, resource_lists
 from pinnace.api.defaults.volumes import field_reference, volume
@@ -94,8 +96,35 @@ def pod_template(holder: Object) -> None:
     pod_spec(child(template, "spec"))
 
 
+#: Specs as they came and as they became, in JSON; emptied when full.
+_filled: dict[bytes, bytes] = {}
+_FILLED_SPECS = 512
+_LONGEST_SPEC = 8192
+
+
 def pod(obj: Object) -> None:
+    """The spec's defaults follow from the spec alone: Pods of one template share the work."""
     spec = child(obj, "spec")
+    try:
+        written = orjson.dumps(spec)
+    except TypeError:  # integers of more than 64 bits, very deep data
+        written = b""
+    known = _filled.get(written)
+    if known is not None:
+        spec.clear()
+        spec.update(orjson.loads(known))
+    else:
+        _spec(obj, spec)
+        if 0 < len(written) <= _LONGEST_SPEC:
+            if len(_filled) >= _FILLED_SPECS:
+                _filled.clear()
+            _filled[written] = orjson.dumps(spec)
+    status = given(obj, "status")
+    if status is not None:
+        _status(status)
+
+
+def _spec(obj: Object, spec: Object) -> None:
     pod_spec(spec)
     for name in ("containers", "initContainers"):
         for one in items(spec, name):
@@ -110,9 +139,6 @@ def pod(obj: Object) -> None:
         except quantity.QuantityError:
             return  # validation reports it
     fill(spec, enableServiceLinks=True)
-    status = given(obj, "status")
-    if status is not None:
-        _status(status)
 
 
 def _status(status: Object) -> None:
