@@ -365,7 +365,7 @@ def test_pods_of_one_template_share_the_work_but_nothing_else() -> None:
     made = []
     for name in ("a", "b"):
         spec = {"containers": [{"name": "c", "image": "nginx", "resources": {"limits": {"cpu": "1"}}}]}
-        obj: Object = {"metadata": {"name": name}, "spec": spec}
+        obj: dict[str, Any] = {"metadata": {"name": name}, "spec": spec}
         defaults.apply(GVK("", "v1", "Pod"), obj)
         assert obj["spec"] is spec
         made.append(obj)
@@ -374,6 +374,6 @@ def test_pods_of_one_template_share_the_work_but_nothing_else() -> None:
     assert second["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "1"}
     second["spec"]["containers"][0]["image"] = "other"
     assert first["spec"]["containers"][0]["image"] == "nginx"
-    third: Object = {"metadata": {"name": "c"}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
+    third: dict[str, Any] = {"metadata": {"name": "c"}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
     defaults.apply(GVK("", "v1", "Pod"), third)
     assert third["spec"]["containers"][0]["imagePullPolicy"] == "IfNotPresent"
