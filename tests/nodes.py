@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pinnace.api.resources import EVENTS, NAMESPACES, NODES, PODS, SERVICE_ACCOU
 from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
 from pinnace.client.client import Client
 from pinnace.core.clock import RealClock
+from pinnace.kubelet.configuration import Configuration
 from pinnace.kubelet.containerd import Containerd
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
@@ -59,8 +61,9 @@ def isolated_network() -> Iterator[None]:
 class Node:
     """One node and a client of its API server."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, configuration: Configuration) -> None:
         self.directory = directory
+        self.configuration = replace(configuration, staticPodPath=str(directory / "manifests"))
         self.clock = RealClock()
         self.store: Store | None = None
         self.client: Client = None  # type: ignore[assignment]
@@ -107,6 +110,7 @@ class Node:
             runtime=CriRuntime(str(self.containerd.socket), self.clock),
             root_dir=self.directory / "k",
             node_ip=NODE_IP,
+            configuration=self.configuration,
             containerd=self.containerd,
         )
         await self.kubelet.start()
@@ -191,10 +195,10 @@ class Node:
 
 
 @asynccontextmanager
-async def real_node(*, network: bool = True) -> AsyncIterator[Node]:
+async def real_node(configuration: Configuration | None = None) -> AsyncIterator[Node]:
     """A Ready node with busybox loaded; everything of it is gone afterwards, also after a failure."""
     directory = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))
-    node = Node(directory)
+    node = Node(directory, configuration or Configuration())
     try:
         with isolated_network():
             await node.start_api()

@@ -9,6 +9,7 @@ from pinnace.client.client import Client
 from pinnace.cluster import config, machine
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock
+from pinnace.kubelet.configuration import Configuration, ConfigurationError, load
 from pinnace.kubelet.containerd import Containerd, ContainerdFailed
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.base import RuntimeFailure
@@ -42,6 +43,19 @@ def private_containerd(data_dir: Path, clock: Clock, found: machine.Machine) -> 
     )
 
 
+def manifest_directory(data_dir: Path) -> Path:
+    """Where the node looks for static Pods, if its configuration says nothing else."""
+    return data_dir / "node" / "manifests"
+
+
+def configuration(data_dir: Path) -> Configuration:
+    """The node's KubeletConfiguration, from ``node/kubelet.yaml`` if that is there. Raises ClusterError."""
+    try:
+        return load(data_dir / "node" / "kubelet.yaml", Configuration(staticPodPath=str(manifest_directory(data_dir))))
+    except ConfigurationError as error:
+        raise ClusterError(Exit.USAGE, str(error)) from error
+
+
 class RealNode:
     """Part: the kubelet with its containerd. Stopping it ends its containers; a kill leaves them running, and the next
     start goes on with them."""
@@ -61,6 +75,7 @@ class RealNode:
             node_ip=machine.primary_address(),
             cluster_dns=(config.CLUSTER_DNS,),
             cluster_domain=config.CLUSTER_DOMAIN,
+            configuration=configuration(data_dir),
             containerd=containerd,
             tls=tls,
             server_host=SERVER_HOST,

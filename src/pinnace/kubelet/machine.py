@@ -28,20 +28,21 @@ class Machine:
     machine_id: str
     system_uuid: str
     boot_id: str
+    pods: int = MAX_PODS
 
-    def capacity(self, pods: int = MAX_PODS) -> dict[str, str]:
+    def capacity(self) -> dict[str, str]:
         return {
             "cpu": str(self.cpus),
             "ephemeral-storage": f"{self.disk // 1024}Ki",
             "hugepages-1Gi": "0",
             "hugepages-2Mi": "0",
             "memory": f"{self.memory // 1024}Ki",
-            "pods": str(pods),
+            "pods": str(self.pods),
         }
 
-    def allocatable(self, pods: int = MAX_PODS) -> dict[str, str]:
+    def allocatable(self) -> dict[str, str]:
         """Less what evictions keep free: 100 MiB of memory, a tenth of the disk."""
-        free = dict(self.capacity(pods))
+        free = dict(self.capacity())
         free["memory"] = f"{max(self.memory - (100 << 20), 0) // 1024}Ki"
         free["ephemeral-storage"] = str(self.disk * 9 // 10)
         return free
@@ -75,7 +76,7 @@ def _os_image() -> str:
     return platform.platform()
 
 
-def inspect(root: Path) -> Machine:
+def inspect(root: Path, *, pods: int = MAX_PODS) -> Machine:
     """This machine; ``root`` is on the disk that counts."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     while not root.exists():
@@ -92,4 +93,5 @@ def inspect(root: Path) -> Machine:
         machine_id=machine_id,
         system_uuid=_read("/sys/class/dmi/id/product_uuid") or machine_id,
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
+        pods=pods,
     )

@@ -68,6 +68,11 @@ class NodeAgent:
         self._since: dict[str, tuple[str, str]] = {}  # condition -> status, since when
         self._has_lease = False
 
+    @property
+    def uid(self) -> str:
+        """The Node object's, once it is registered."""
+        return self._uid
+
     async def register(self) -> None:
         """Create the Node, or take over the one of this name, and report. Raises ApiError, OSError."""
         wanted = self._object()

@@ -19,12 +19,16 @@ from pinnace.client.recorder import NORMAL, Recorder
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.kubelet import machine
+from pinnace.kubelet.configuration import Configuration
 from pinnace.kubelet.images import Puller
+from pinnace.kubelet.manifests import Manifests
 from pinnace.kubelet.node import RENEW, NodeAgent, NodeDescription
 from pinnace.kubelet.objects import ObjectCache
 from pinnace.kubelet.pods.cgroups import Cgroups
+from pinnace.kubelet.pods.gate import Gate
 from pinnace.kubelet.pods.host import STARTS_AT_ONCE, Host
 from pinnace.kubelet.pods.manager import PodManager
+from pinnace.kubelet.pods.mirrors import Mirrors
 from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
@@ -62,8 +66,8 @@ class RealRuntime(Runtime, Protocol):
 class Kubelet:
     """Part: one node. ``root_dir`` holds Pods' volumes and logs; ``containerd`` is started and stopped with it if
     given. ``tls`` is for its own server (``server.tls_context``), which listens on ``server_host`` (by default the
-    node's address) and takes a free port if ``port`` is taken; without ``tls`` there is no server. Stopping leaves the
-    Pods running; ``end_pods`` ends them."""
+    node's address) and takes a free port if the configured one is taken; without ``tls`` there is no server. Stopping
+    leaves the Pods running; ``end_pods`` ends them."""
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Kubelet:
         node_ip: str,
         cluster_dns: Sequence[str] = ("10.96.0.10",),
         cluster_domain: str = "cluster.local",
-        port: int = 10250,
+        configuration: Configuration | None = None,
         containerd: Container | None = None,
         tls: ssl.SSLContext | None = None,
         server_host: str = "",
@@ -93,9 +97,12 @@ class Kubelet:
         self._recorder = Recorder(client, clock, "kubelet", host=node_name)
         self._statuses = StatusWriter(lambda _: client, clock)
         self._objects = ObjectCache(client, clock)
-        facts = machine.inspect(root_dir)
+        self.configuration = chosen = configuration or Configuration()
+        facts = machine.inspect(root_dir, pods=chosen.maxPods)
         self._problem = "container runtime status check may not have completed yet"
-        self._description = NodeDescription(node_name, [node_ip], port, facts, "containerd", "", dict(labels or {}))
+        self._description = NodeDescription(
+            node_name, [node_ip], chosen.port, facts, "containerd", "", dict(labels or {})
+        )
         self.agent = NodeAgent(client, clock, self._description, lambda: self._problem)
         self.settings = Settings(
             root_dir, [node_ip], list(cluster_dns), cluster_domain, facts.memory, facts.allocatable()
@@ -124,10 +131,13 @@ class Kubelet:
             node_name,
             (node_ip,),
             Puller(runtime, self._recorder, clock, self._objects),
+            admit=lambda pod: self.gate.refusal(pod),
         )
-        self.manager = PodManager(host, self._pods)
+        self._mirrors = Mirrors(client, clock, self.agent)
+        self._manifests = Manifests(Path(chosen.staticPodPath), node_name, clock) if chosen.staticPodPath else None
+        self.manager = PodManager(host, self._pods, self._mirrors)
+        self.gate = Gate(client, node_name, self.settings.allocatable, chosen.allowedUnsafeSysctls, self.manager.taken)
         self._volumes.changed_object = self.manager.retry
-        self._port = port
         self._server_host = server_host or node_ip
         self._server: KubeletServer | None = None
         if tls is not None:
@@ -165,18 +175,28 @@ class Kubelet:
                 await self._containerd.import_pause()
         self._description.runtime, self._description.runtime_version = self.runtime.name, self.runtime.version
         if self._server is not None:
-            self._description.port = await self._server.listen(self._server_host, self._port)
+            self._description.port = await self._server.listen(self._server_host, self.configuration.port)
         self._problem = await self.runtime.problem()
         await self.agent.register()
         await self.agent.renew()
         self._recorder.event(_node_reference(self.node_name), NORMAL, "Starting", "Starting kubelet.")
         self._statuses.start()
+        if self._manifests is not None:  # before anything that belongs to no Pod is taken apart
+            self.manager.set_static(self._manifests.read() or {})
         self.manager.start()
         self._pods.add_handler(self.manager.handle)
         self._pods.add_handler(self._labels_changed)
         self._tasks.forever(self._renew, name="lease")
         self._tasks.forever(self._report, name="status")
         self._tasks.forever(self._volumes.keep_current, name="volumes")
+        self._tasks.forever(self._show_static_pods, name="mirrors")
+        if self._manifests is not None:
+            manifests = self._manifests
+            self._tasks.forever(lambda: manifests.watch(self.manager.set_static), name="manifests")
+
+    async def _show_static_pods(self) -> None:
+        await self._pods.synced.wait()
+        await self._mirrors.run()
 
     def _labels_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None:
@@ -223,7 +243,9 @@ class Kubelet:
         self._volumes.unmount_all()
 
     async def _stop_in_good_order(self, pods: Mapping[str, PodState]) -> None:
-        graces = {meta.uid(pod): float(pod["spec"].get("terminationGracePeriodSeconds") or 0) for pod in self._pods}
+        graces = {
+            meta.uid(pod): float(pod["spec"].get("terminationGracePeriodSeconds") or 0) for pod in self.manager.pods()
+        }
         stops = [
             self.runtime.stop_container(container.id, min(graces.get(uid, 0.0), LAST_GRACE))
             for uid, state in pods.items()
@@ -237,6 +259,7 @@ class Kubelet:
         if self._server is not None:
             await self._server.stop()
         await self.manager.stop()
+        self._mirrors.close()
         self._volumes.close()
         await self._objects.stop()
         await self._informers.stop()

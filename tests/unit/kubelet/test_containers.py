@@ -16,7 +16,6 @@ from pinnace.kubelet.pods.expansion import expand
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.probes.prober import Tally
 from pinnace.kubelet.runtime.base import Image
-from pinnace.kubelet.runtime.simulated import duration
 
 
 def pod(**spec: Any) -> dict[str, Any]:
@@ -200,10 +199,3 @@ def test_probe_thresholds() -> None:
     changes = [tally.count(outcome) for outcome in (True, False, True, True, False, False, True, False, False, False)]
     assert changes == [False, False, False, True, False, False, False, False, False, True]
     assert tally.result is False
-
-
-def test_durations() -> None:
-    assert [duration(text) for text in ("250ms", "5s", "1m30s", "1.5h")] == [0.25, 5, 90, 5400]
-    for text in ("5", "s", "5s!", ""):
-        with pytest.raises(ValueError, match="is no duration"):
-            duration(text)

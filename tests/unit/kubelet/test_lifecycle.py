@@ -286,9 +286,6 @@ class TestRestarts:
         assert restarts.should_restart(subject, spec, False, container(state=EXITED, code=42))
         assert not restarts.should_restart(subject, spec, False, container(state=EXITED, code=1))
 
-    def test_durations_as_go_writes_them(self) -> None:
-        assert [restarts.go_duration(n) for n in (10, 80, 300, 3661)] == ["10s", "1m20s", "5m0s", "1h1m1s"]
-
 
 def test_quality_of_service() -> None:
     def of(*resources: dict[str, Any]) -> str:

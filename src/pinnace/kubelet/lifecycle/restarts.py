@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pinnace.api import meta
 from pinnace.api.types import Object
+from pinnace.kubelet import durations
 from pinnace.kubelet.lifecycle.situation import BackoffEntry, Waiting, is_sidecar
 from pinnace.kubelet.runtime.base import Container
 
@@ -52,17 +53,5 @@ def _expired(entry: BackoffEntry, finished: float) -> bool:
 
 def crash_loop(pod: Object, name: str, entry: BackoffEntry) -> Waiting:
     identity = f"{meta.name(pod)}_{meta.namespace(pod)}({meta.uid(pod)})"
-    delay = go_duration(entry.delay)
+    delay = durations.text(entry.delay)
     return Waiting("CrashLoopBackOff", f"back-off {delay} restarting failed container={name} pod={identity}")
-
-
-def go_duration(seconds: float) -> str:
-    """``10s``, ``1m20s``, ``5m0s``, as Go prints a duration."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}m{rest}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{rest}s"

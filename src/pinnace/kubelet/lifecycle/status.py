@@ -62,6 +62,20 @@ def pod_status(s: Situation, runtime_name: str, *, ended: bool = False) -> Objec
     return status
 
 
+def refused(s: Situation) -> Object:
+    """The status of a Pod that the node did not take: ``s.failure`` says why."""
+    assert s.failure is not None
+    old = s.pod.get("status") or {}
+    return {
+        "phase": "Failed",
+        "conditions": old.get("conditions") or [],
+        "reason": s.failure.reason,
+        "message": s.failure.message,
+        "startTime": old.get("startTime") or timestamp(s.now),
+        "qosClass": qos.pod_qos(s.pod),
+    }
+
+
 def terminated_state(container: Container, runtime_name: str) -> Object:
     state: Object = {"exitCode": container.exit_code}
     if container.exit_code > 128 and container.reason == "Signal":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from pinnace.client.client import Client
 from pinnace.client.recorder import Recorder
 from pinnace.core.clock import Clock
 from pinnace.kubelet.images import Puller
+from pinnace.kubelet.lifecycle.situation import Waiting
 from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import Config, Container, Image, PodState, Runtime
@@ -60,4 +62,6 @@ class Host:
     node_name: str
     ips: tuple[str, ...]
     images: Puller
+    #: Why the node does not take a Pod that is new to it; None if it does. Without it the node takes all.
+    admit: Callable[[Object], Awaitable[Waiting | None]] | None = None
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS_AT_ONCE))

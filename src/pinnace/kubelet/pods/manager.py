@@ -8,6 +8,7 @@ of Pods is there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError
@@ -15,7 +16,9 @@ from pinnace.api.types import Object
 from pinnace.client.informer import Informer
 from pinnace.core.supervisor import Tasks
 from pinnace.kubelet import log_rotation
+from pinnace.kubelet.pods.admission import is_static
 from pinnace.kubelet.pods.host import Host
+from pinnace.kubelet.pods.mirrors import Mirrors, is_mirror
 from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import PodState, Runtime, RuntimeFailure
 
@@ -28,10 +31,12 @@ RELIST = 10.0
 class PodManager:
     """Of one node. Feed it with ``handle`` (an informer's handler) for the Pods bound to it."""
 
-    def __init__(self, host: Host, pods: Informer) -> None:
+    def __init__(self, host: Host, pods: Informer, mirrors: Mirrors | None = None) -> None:
         self._host = host
+        self._mirrors = mirrors
         self._pods = pods
         self._workers: dict[str, PodWorker] = {}
+        self._static: Mapping[str, Object] = {}
         self._tasks = Tasks(f"kubelet/{host.node_name}", host.clock)
 
     def start(self) -> None:
@@ -56,6 +61,13 @@ class PodManager:
     def pods(self) -> list[Object]:
         return [worker.pod for worker in self._workers.values()]
 
+    def taken(self) -> list[Object]:
+        """The Pods that the node has agreed to run and that have not ended."""
+        return [worker.pod for worker in self._workers.values() if worker.admitted and not worker.is_final]
+
+    def workers(self) -> list[PodWorker]:
+        return list(self._workers.values())
+
     def worker(self, namespace: str, name: str) -> PodWorker | None:
         for worker in self._workers.values():
             if meta.name(worker.pod) == name and meta.namespace(worker.pod) == namespace:
@@ -64,6 +76,10 @@ class PodManager:
 
     def handle(self, old: Object | None, new: Object | None) -> None:
         """A Pod of this node is new, changed or gone."""
+        either = new if new is not None else old
+        if self._mirrors is not None and either is not None and is_mirror(either):
+            self._mirror_changed(self._mirrors, meta.key(either), new)
+            return
         if new is None:
             if old is not None and (gone := self._workers.get(meta.uid(old))) is not None:
                 gone.remove()
@@ -72,13 +88,46 @@ class PodManager:
         if worker is not None:
             worker.update(new)
             return
-        worker = self._workers[meta.uid(new)] = PodWorker(self._host, new, self._ended)
+        self._begin(PodWorker(self._host, new, self._ended))
+
+    def _begin(self, worker: PodWorker) -> None:
+        self._workers[meta.uid(worker.pod)] = worker
         worker.start()
 
     def _ended(self, worker: PodWorker) -> None:
         uid = meta.uid(worker.pod)
         self._workers.pop(uid, None)
         self._host.images.forget(uid)
+        self._begin_static(meta.key(worker.pod))
+
+    # -- static Pods
+
+    def set_static(self, pods: Mapping[str, Object]) -> None:
+        """The node's static Pods are these, by key; a Pod begins when the one of its name before it has ended."""
+        self._static = pods
+        wanted = {meta.uid(pod) for pod in pods.values()}
+        for uid, worker in list(self._workers.items()):
+            if is_static(worker.pod) and uid not in wanted:
+                worker.remove()
+        for key in pods:
+            self._begin_static(key)
+        if self._mirrors is not None:
+            self._mirrors.want(pods)
+
+    def _begin_static(self, key: str) -> None:
+        pod = self._static.get(key)
+        if pod is None or any(meta.key(worker.pod) == key for worker in self._workers.values()):
+            return
+        mirror = self._mirrors.of(pod) if self._mirrors is not None else None
+        self._begin(PodWorker(self._host, _shown_by(pod, mirror), self._ended, shown=mirror, static=True))
+
+    def _mirror_changed(self, mirrors: Mirrors, key: str, mirror: Object | None) -> None:
+        mirrors.seen(key, mirror)
+        pod = self._static.get(key)
+        worker = self._workers.get(meta.uid(pod)) if pod is not None else None
+        if pod is not None and worker is not None:
+            shown = mirrors.of(pod)
+            worker.show_as(shown, _shown_by(pod, shown))
 
     def _notified(self, uid: str) -> None:
         if uid:
@@ -88,6 +137,8 @@ class PodManager:
             return
         for worker in self._workers.values():
             worker.wake()
+
+    # -- looking after them
 
     def retry(self, uid: str) -> None:
         """What kept a Pod from starting may have changed."""
@@ -133,3 +184,8 @@ class PodManager:
             await runtime.stop_sandbox(box.id)
             await runtime.remove_sandbox(box.id)
         await self._host.preparation.teardown(state.uid)
+
+
+def _shown_by(static: Object, mirror: Object | None) -> Object:
+    """A static Pod with the status that the API server has of it."""
+    return {**static, "status": (mirror.get("status") or {}) if mirror is not None else {}}

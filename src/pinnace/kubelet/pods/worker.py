@@ -34,7 +34,7 @@ from pinnace.kubelet.lifecycle.situation import (
     StopSandbox,
     Waiting,
 )
-from pinnace.kubelet.lifecycle.status import pod_status
+from pinnace.kubelet.lifecycle.status import pod_status, refused
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.start import Starter, field_path
@@ -51,10 +51,21 @@ DEADLINE = Waiting("DeadlineExceeded", "Pod was active on the node longer than t
 
 
 class PodWorker:
-    """``on_end`` is called once the Pod is gone from this node and from the API server."""
+    """``on_end`` is called once the Pod is gone from this node and from the API server. A ``static`` Pod's status is
+    told of ``shown``, its mirror at the API server, as long as there is one."""
 
-    def __init__(self, host: Host, pod: Object, on_end: Callable[[PodWorker], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        pod: Object,
+        on_end: Callable[[PodWorker], None],
+        *,
+        static: bool = False,
+        shown: Object | None = None,
+    ) -> None:
         self.pod = pod
+        self._static = static
+        self._shown = shown
         self.state = PodState(meta.uid(pod))  # as last seen
         self._host = host
         self._on_end = on_end
@@ -68,6 +79,8 @@ class PodWorker:
         self._sandbox_backoff = Backoff(base=0.5, cap=122.0)
         self._was_final = (pod.get("status") or {}).get("phase") in FINAL
         self._adopted = False
+        self._refused = False
+        self.admitted = bool((pod.get("status") or {}).get("startTime"))  # by this kubelet or the one before it
         self._tried: tuple[PodState, list[Action]] | None = None
         self._kills: dict[str, float] = {}  # container -> when its grace ends
         self._backoff: dict[str, BackoffEntry] = {}
@@ -105,6 +118,16 @@ class PodWorker:
         if _differs(old, pod):
             self._interrupt()
 
+    def show_as(self, mirror: Object | None, pod: Object) -> None:
+        """A static Pod's mirror is new, changed or gone; ``pod`` has its status."""
+        new = mirror is not None and (self._shown is None or meta.uid(self._shown) != meta.uid(mirror))
+        if self._shown is not None and (mirror is None or new):
+            self._host.statuses.forget(meta.uid(self._shown))
+        self._shown = mirror
+        self.update(pod)
+        if new:
+            self.wake()
+
     def remove(self) -> None:
         """The API server has it no more: end it."""
         self._removed = True
@@ -116,10 +139,13 @@ class PodWorker:
         self._interrupt()
 
     @property
+    def is_final(self) -> bool:
+        """Whether the API server has its last phase."""
+        return (self.pod.get("status") or {}).get("phase") in FINAL
+
+    @property
     def terminating(self) -> bool:
-        phase = (self.pod.get("status") or {}).get("phase")
-        failed = self._failure is not None
-        return self._removed or failed or meta.is_deleting(self.pod) or phase in FINAL
+        return self._removed or self._failure is not None or meta.is_deleting(self.pod) or self.is_final
 
     # -- the loop
 
@@ -159,6 +185,7 @@ class PodWorker:
                 self._timer = None
             state = self.state = await self._host.runtime.pod(meta.uid(self.pod))
             if not self._adopted and not self.terminating:
+                await self._admit(state)
                 self._adopted = True
                 await self._starter.adopt(self.pod, state)
             self._check_deadline()
@@ -194,7 +221,8 @@ class PodWorker:
         )
 
     def _publish(self, situation: Situation, plan: Plan, *, ended: bool) -> None:
-        if self._removed or self._was_final:  # what was final before this worker is told already
+        told = self._shown if self._static else self.pod
+        if told is None or self._removed or self._was_final:  # what was final before this worker is told already
             return
         overlay = {**self._waiting, **plan.waiting}
         for name, waiting in plan.waiting.items():
@@ -209,8 +237,22 @@ class PodWorker:
             terminating=situation.terminating,
             failure=situation.failure,
         )
-        status = pod_status(shown, self._host.runtime.name, ended=ended)
-        self._host.statuses.put(self.pod, status)
+        status = refused(shown) if self._refused else pod_status(shown, self._host.runtime.name, ended=ended)
+        self._host.statuses.put(told, status)
+
+    async def _admit(self, state: PodState) -> None:
+        """A Pod that no kubelet has taken yet may be refused."""
+        if not self.admitted and not state.sandboxes and self._host.admit is not None:
+            why = await self._host.admit(self.pod)
+            if why is not None:
+                self._refuse(why)
+                return
+        self.admitted = True
+
+    def _refuse(self, why: Waiting) -> None:
+        self._host.recorder.event(self.pod, WARNING, why.reason, why.message)
+        self._refused = True
+        self.fail(Waiting(why.reason, f"Pod was rejected: {why.message}"))
 
     def _tell_backoff(self, name: str, waiting: Waiting) -> None:
         if (name, waiting.message) in self._told:
@@ -371,7 +413,7 @@ class PodWorker:
             for box in state.sandboxes:
                 await self._host.runtime.remove_sandbox(box.id)
             await self._host.preparation.teardown(uid)
-            self._host.statuses.forget(uid)
+            self._host.statuses.forget(meta.uid(self._shown) if self._shown is not None else uid)
             self._on_end(self)
             return True
         if not self._deleting:

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import ipaddress
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +20,7 @@ from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.core import clock as clocks
 from pinnace.core.clock import Clock, Timer, parse_timestamp
+from pinnace.kubelet import durations
 from pinnace.kubelet.runtime.base import (
     CONTAINER_NAME,
     CREATED,
@@ -42,17 +42,7 @@ from pinnace.kubelet.runtime.base import (
 PREFIX = "pinnace.dev/"
 #: Seconds that a first Pod waits for its node's range of addresses.
 RANGE_PATIENCE = 0.5
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ids = itertools.count(1)
-
-
-def duration(text: str) -> float:
-    """Seconds of ``250ms``, ``5s``, ``1m30s``. Raises ValueError."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is no duration: write it as 250ms, 5s, 1m30s")
-    return sum(float(number) * _UNIT[unit] for number, unit in parts)
 
 
 class AddressPool:
@@ -277,7 +267,7 @@ class SimulatedRuntime:
         _, pod = self._of(container_id)
         container = next(c for c in pod.containers if c.id == container_id)
         told = self._told(pod, "start-latency", container.name)
-        latency = duration(told) if told else self._latency
+        latency = durations.parse(told) if told else self._latency
         if latency > 0:
             await self._clock.sleep(latency)
             if container_id not in self._owner:
@@ -290,7 +280,7 @@ class SimulatedRuntime:
         lasts = self._told(pod, "run-for", container.name)
         code = self._told(pod, "exit-code", container.name)
         if lasts is not None or code is not None:
-            left = container.started_at + (duration(lasts) if lasts else 0.0) - self._clock.now()
+            left = container.started_at + (durations.parse(lasts) if lasts else 0.0) - self._clock.now()
             self._timers[container.id] = self._clock.call_later(left, self._end, container.id, int(code or 0))
 
     def _told(self, pod: _Pod, what: str, name: str) -> str | None:
