@@ -24,12 +24,14 @@ from pinnace.api.types import GVR, Object
 from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
 from pinnace.client.client import Client
 from pinnace.core.clock import RealClock
+from pinnace.core.ipranges import IPRanges
 from pinnace.network.host import Host
 from pinnace.network.part import Network
 from pinnace.store.open import open_store
 
 HOST_ADDRESS, SERVICE_CIDR, CLUSTER_CIDR = "10.97.0.1", "10.96.0.0/16", "10.244.0.0/16"
 CLUSTER_DNS = "10.96.0.10"
+POOL = "10.98.0.0/24,192.0.2.100-192.0.2.110"
 GATEWAY = "10.244.0.1"
 NODE_IP, NEIGHBOUR_IP = "192.0.2.1", "192.0.2.9"
 PATIENCE = 10.0
@@ -169,8 +171,9 @@ class Net:
         return Network(
             self.client,
             self._clock,
-            host=Host(address=HOST_ADDRESS, service_cidr=SERVICE_CIDR),
+            host=Host(address=HOST_ADDRESS, service_cidr=SERVICE_CIDR, pool=IPRanges(POOL).networks()),
             node_name="node",
+            node_address=NODE_IP,
             cluster_cidr=CLUSTER_CIDR,
             cluster_dns=CLUSTER_DNS,
             cluster_domain="cluster.local",
@@ -250,6 +253,19 @@ class Net:
         if held is None:
             return await self.client.create(ENDPOINT_SLICES, body)
         return await self.client.update(ENDPOINT_SLICES, {**held, "endpoints": body["endpoints"]})
+
+    async def slice(self, service: str, name: str, ports: list[Object], *addresses: str) -> None:
+        """One more slice of a Service, in the kernel."""
+        body: Object = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4",
+            "ports": ports,
+            "endpoints": [{"addresses": [address]} for address in addresses],
+        }
+        written = await self.client.create(ENDPOINT_SLICES, body)
+        await self.settled(ENDPOINT_SLICES, name, meta.resource_version(written))
 
     async def settled(self, gvr: GVR, name: str, version: str | None, namespace: str = "default") -> None:
         """Return once the kernel has that version of an object (None: knows that it is gone)."""

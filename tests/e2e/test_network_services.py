@@ -165,9 +165,14 @@ async def test_external_traffic_that_stays_on_the_node_keeps_its_source(net: Net
     assert (await net.node.ask("127.0.0.1", 30091))[0] == "A"
     assert (await net.pods[0].ask(NODE_IP, 30091))[0] == "A"
     await net.endpoints("near", 8080, A, nodeName="other")
+    with pytest.raises(TimeoutError):
+        await net.neighbour.ask(NODE_IP, 30091, timeout=MOMENT)
+    assert await net.pods[1].ask(NODE_IP, 30091) == ("A", B), "Pods and the node find those elsewhere"
+    assert (await net.node.ask(NODE_IP, 30091))[0] == "A"
+    assert (await net.pods[1].ask("10.96.7.3", 80))[0] == "A"
+    await net.endpoints("near", 8080)
     with pytest.raises(ConnectionRefusedError):
         await net.neighbour.ask(NODE_IP, 30091)
-    assert (await net.pods[1].ask("10.96.7.3", 80))[0] == "A"
 
 
 async def test_udp_clients_follow_when_an_endpoint_goes(net: Net) -> None:

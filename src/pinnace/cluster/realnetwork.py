@@ -7,6 +7,7 @@ from pinnace.cluster import config, machine, realnode
 from pinnace.cluster.controlplane import ControlPlane
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock
+from pinnace.core.ipranges import IPRanges
 from pinnace.network.host import Host, HostError
 from pinnace.network.part import Network
 from pinnace.network.proxy.nft import NftError
@@ -28,12 +29,14 @@ class RealNetwork:
 
     def __init__(self, client: Client, clock: Clock, chosen: config.ClusterConfig, plane: ControlPlane) -> None:
         self._plane = plane
-        self._host = Host(address=config.HOST_ADDRESS, service_cidr=config.SERVICE_CIDR)
+        pool = IPRanges(chosen.load_balancer_pool).networks() if chosen.load_balancer_pool else ()
+        self._host = Host(address=config.HOST_ADDRESS, service_cidr=config.SERVICE_CIDR, pool=pool)
         self._network = Network(
             client,
             clock,
             host=self._host,
             node_name=machine.node_name(),
+            node_address=machine.primary_address(),
             cluster_cidr=chosen.pod_cidr,
             cluster_dns=config.CLUSTER_DNS,
             cluster_domain=config.CLUSTER_DOMAIN,

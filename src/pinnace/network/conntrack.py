@@ -1,4 +1,4 @@
-"""The kernel's table of connections: UDP entries that lead to an endpoint that is gone are removed.
+"""The kernel's table of connections: UDP entries that lead to an endpoint that is gone, or to none, are removed.
 
 UDP has no end: without this a client that keeps its port would send into the void for as long as it keeps sending.
 """
@@ -23,8 +23,12 @@ _PROTO_NUMBER, _PROTO_DESTINATION_PORT = 1, 3
 _HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
 
 
+#: The endpoint of connections that were not led elsewhere.
+NOWHERE = ""
+
+
 class Gone(NamedTuple):
-    """A way that no longer exists: from ``address`` (any local one if "") and ``port`` to ``endpoint``."""
+    """A way that no longer exists: from ``address`` (any one if "") and ``port`` to ``endpoint``."""
 
     address: str
     port: int
@@ -38,6 +42,8 @@ def forget_udp(gone: Iterable[Gone]) -> int:
     count = 0
     with Netlink(NETLINK_NETFILTER) as kernel:
         for original, way in list(_udp(kernel)):
+            if way.endpoint == way.address:
+                way = way._replace(endpoint=NOWHERE)
             if way in wanted or way._replace(address="") in wanted:
                 count += _remove(kernel, original)
     return count

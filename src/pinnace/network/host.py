@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from pinnace.network import links
@@ -36,9 +37,11 @@ class HostTaken(HostError):
 class Host:
     """The network namespace that the calling thread is in."""
 
-    def __init__(self, *, address: str, service_cidr: str) -> None:
+    def __init__(self, *, address: str, service_cidr: str, pool: Sequence[str] = ()) -> None:
+        """``pool``: the networks of load balancers' addresses."""
         self.address = address
         self.service_cidr = service_cidr
+        self.pool = tuple(pool)
         #: Where packets come from that the host did not forward before and, Pods' apart, must not forward now: the
         #: interface of the default route; "" if it forwarded them already.
         self.closed_interface = ""
@@ -50,7 +53,7 @@ class Host:
             return
         lock = _take_lock()
         try:
-            before = _prepare(self.address, self.service_cidr)
+            before = _prepare(self.address, (self.service_cidr, *self.pool))
         except OSError as error:
             lock.close()
             hint = "; it needs root" if error.errno in (errno.EPERM, errno.EACCES) else ""
@@ -117,7 +120,7 @@ def _take_lock() -> socket.socket:
     return lock
 
 
-def _prepare(address: str, service_cidr: str) -> dict[str, str]:
+def _prepare(address: str, routed: Sequence[str]) -> dict[str, str]:
     """The settings as they were before."""
     link = links.find(INTERFACE)
     if link is None:
@@ -127,13 +130,14 @@ def _prepare(address: str, service_cidr: str) -> dict[str, str]:
         before = _recorded(link)
     links.add_address(link.index, address)
     links.set_up(link.index)
-    links.add_route(service_cidr, link.index)
-    if others := links.routes_inside(service_cidr, but=link.index):
-        log.warning(
-            "this machine routes %s elsewhere: Services with such addresses (of %s) are out of its own reach",
-            ", ".join(others),
-            service_cidr,
-        )
+    for network in routed:
+        links.add_route(network, link.index)
+        if others := links.routes_inside(network, but=link.index):
+            log.warning(
+                "this machine routes %s elsewhere: Services with such addresses (of %s) are out of its own reach",
+                ", ".join(others),
+                network,
+            )
     loopback = links.find("lo")
     if loopback is not None and not loopback.up:
         links.set_up(loopback.index)

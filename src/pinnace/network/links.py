@@ -6,13 +6,17 @@ import errno
 import ipaddress
 import socket
 import struct
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinnace.network import netlink
 from pinnace.network.netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Netlink
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR = 20
+_NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 
 _IFNAME, _MTU, _LINKINFO, _IFALIAS = 3, 4, 18, 20
@@ -21,11 +25,14 @@ _ADDRESS, _LOCAL = 1, 2
 _DST, _OIF, _GATEWAY = 1, 4, 5
 
 _UP = 0x1
+_PROXY, _PERMANENT = 0x08, 0x80
+_NEIGHBOUR_ADDRESS = 1
 _SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
 _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 254, 4, 1
 #: Who made a route: those to other nodes' Pods have a number of their own, by which they are found again.
 _PROTOCOL_NODES = 106
 
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _LINK = struct.Struct("=BxHiII")
 _ADDR = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -40,6 +47,13 @@ class Link:
     mtu: int
     up: bool
     alias: str
+
+
+class Neighbour(NamedTuple):
+    """An address that this machine answers for on an interface, as a proxy."""
+
+    link: int
+    address: str
 
 
 def _link(body: bytes) -> Link:
@@ -153,6 +167,49 @@ def routes_inside(network: str, *, but: int) -> list[str]:
             destination = ipaddress.IPv4Network((held[_DST], length))
             if destination.subnet_of(wanted):
                 found.append(str(destination))
+    return found
+
+
+def on_link(address: str, pool: Iterable[str]) -> int | None:
+    """The interface on whose own network an address is, if it is in ``pool`` too (networks)."""
+    wanted = ipaddress.IPv4Address(address)
+    if not any(wanted in ipaddress.IPv4Network(network) for network in pool):
+        return None
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        for route in kernel.ask(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+            _, length, _, _, table, protocol, scope, *_ = _ROUTE.unpack_from(route)
+            held = netlink.attributes(route[_ROUTE.size :])
+            if table != _TABLE_MAIN or scope != _SCOPE_LINK or protocol == _PROTOCOL_STATIC or _DST not in held:
+                continue  # what the kernel made for an interface's own address is neither
+            if wanted in ipaddress.IPv4Network((held[_DST], length)):
+                return int.from_bytes(held[_OIF], sys.byteorder)
+    return None
+
+
+def answer_for(neighbour: Neighbour, *, yes: bool) -> None:
+    """Answer ARP for an address of others, or no longer. Raises OSError."""
+    body = _NEIGHBOUR.pack(socket.AF_INET, neighbour.link, _PERMANENT, _PROXY, 0)
+    body += netlink.attribute(_NEIGHBOUR_ADDRESS, socket.inet_aton(neighbour.address))
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        try:
+            kernel.ask(*((_NEWNEIGH, CREATE | REPLACE) if yes else (_DELNEIGH, 0)), body)
+        except OSError as error:
+            if yes or error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+
+
+def answered_for(pool: Iterable[str]) -> set[Neighbour]:
+    """The addresses of ``pool`` (networks) that are answered for."""
+    networks = [ipaddress.IPv4Network(network) for network in pool]
+    found: set[Neighbour] = set()
+    with Netlink(netlink.NETLINK_ROUTE) as kernel:
+        for body in kernel.ask(_GETNEIGH, DUMP, _NEIGHBOUR.pack(socket.AF_INET, 0, 0, _PROXY, 0)):
+            _, link, _, flags, _ = _NEIGHBOUR.unpack_from(body)
+            held = netlink.attributes(body[_NEIGHBOUR.size :])
+            if flags & _PROXY and (packed := held.get(_NEIGHBOUR_ADDRESS)) and len(packed) == 4:
+                address = ipaddress.IPv4Address(packed)
+                if any(address in network for network in networks):
+                    found.add(Neighbour(link, str(address)))
     return found
 
 

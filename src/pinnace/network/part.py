@@ -16,12 +16,14 @@ from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.network import cni, links
+from pinnace.network.announce import Announcer
 from pinnace.network.dns import forward, service
 from pinnace.network.dns.records import Zone
 from pinnace.network.dns.server import DnsServer
 from pinnace.network.dns.view import InformedView
 from pinnace.network.host import Host
 from pinnace.network.proxy.proxy import Proxy
+from pinnace.network.proxy.rules import Place
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.routes import NodeRoutes
 
@@ -41,6 +43,7 @@ class Network:
         *,
         host: Host,
         node_name: str,
+        node_address: str = "",
         cluster_cidr: str,
         cluster_dns: str,
         cluster_domain: str,
@@ -50,6 +53,7 @@ class Network:
     ) -> None:
         self._host = host
         self._node_name = node_name
+        self._node_address = node_address
         self._cni_conf = cni_conf
         self._ipam_dir = ipam_dir
         self._cluster_cidr = cluster_cidr
@@ -62,6 +66,7 @@ class Network:
         self._proxy: Proxy | None = None
         self._dns: DnsServer | None = None
         self._routes: NodeRoutes | None = None
+        self._announcer: Announcer | None = None
 
     async def start(self) -> None:
         """Return once Services are reachable and names are answered. Raises HostError, NftError, OSError (the DNS
@@ -79,14 +84,20 @@ class Network:
             service_cidr=self._host.service_cidr,
             host_address=self._host.address,
             closed_interface=self._host.closed_interface,
+            pool=self._host.pool,
         )
-        self._proxy = Proxy(self._informers, self._clock, layout, self._node_name)
+        place = Place(self._node_name, self._node_address, self._host.address)
+        self._proxy = Proxy(self._informers, self._clock, layout, place)
         await self._start_dns()
         await self._proxy.start()
         nodes = self._informers.of(NODES)
         nodes.add_handler(self._node_changed)
         self._routes = NodeRoutes(nodes, self._clock, self._node_name, self._cluster_cidr)
         self._routes.start()
+        if self._host.pool:
+            services = self._informers.of(SERVICES)
+            self._announcer = Announcer(services, nodes, self._clock, self._node_name, self._host.pool)
+            self._announcer.start()
 
     async def _start_dns(self) -> None:
         view = InformedView(self._informers, self._clock)
@@ -140,6 +151,9 @@ class Network:
         if self._routes is not None:
             await self._routes.stop()
             self._routes = None
+        if self._announcer is not None:
+            await self._announcer.stop()
+            self._announcer = None
         proxy, self._proxy = self._proxy, None
         try:
             if proxy is not None:

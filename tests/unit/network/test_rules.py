@@ -14,7 +14,7 @@ from pinnace.api.types import Object
 from pinnace.network.conntrack import Gone
 from pinnace.network.proxy import proxy, rules, skeleton
 from pinnace.network.proxy.chains import Chains
-from pinnace.network.proxy.rules import Element, Endpoint
+from pinnace.network.proxy.rules import Element, Endpoint, Place
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.proxy.table import Change, Table
 
@@ -23,7 +23,7 @@ A, B, C = "10.244.0.2", "10.244.0.3", "10.244.0.4"
 
 
 def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
-    return rules.elements(service, slices, "node")
+    return rules.elements(service, slices, Place("node", "192.0.2.1", "10.97.0.1"))
 
 
 def shown(found: dict[Element, str]) -> list[str]:
@@ -70,8 +70,8 @@ def test_without_endpoints_node_ports_and_outside_addresses_are_refused(service:
     wanted = service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}], externalIPs=["198.51.100.7"])
     assert shown(elements(wanted, [])) == [
         "cluster_ips 10.96.0.20",
-        "refused 198.51.100.7 . tcp . 80",
-        "refused_nodeports tcp . 30080",
+        "unserved 198.51.100.7 . tcp . 80 : goto refusal",
+        "unserved_nodeports tcp . 30080 : goto refusal",
     ]
 
 
@@ -210,7 +210,7 @@ def test_rules_mention_live_endpoints_only(steps: list[dict[str, Any]]) -> None:
             assert value.split(" . ")[0] in live
         if of == "hairpin":
             assert key.split(" . ")[0] in live
-        if value.startswith("goto"):
+        if value.startswith("goto") and of in ("services", "nodeports"):
             count = int(value.rpartition("_")[2])
             slots = "endpoints" if of == "services" else "nodeport_endpoints"
             assert all(Element(slots, f"{key} . {slot}") in table.elements() for slot in range(count))
@@ -293,7 +293,7 @@ def test_traffic_that_stays_on_the_node(service: Maker, slice: Maker) -> None:
     assert "services 10.96.0.20 . tcp . 80 : goto vip_1" in inner
     assert "nodeports tcp . 30080 : goto port_2" in inner
     nobody = shown(elements(service(externalTrafficPolicy="Local", **spec), [slice(entries[1])]))
-    assert "refused_nodeports tcp . 30080" in nobody
+    assert "unserved_nodeports tcp . 30080 : drop" in nobody
 
 
 def test_the_ways_of_udp_packets() -> None:
@@ -309,3 +309,40 @@ def test_the_ways_of_udp_packets() -> None:
         Gone("", 30053, "10.244.0.3"),
         Gone("10.96.0.11", 54, "10.244.0.4"),
     }
+
+
+def test_source_ranges_are_a_load_balancers(service: Maker, slice: Maker) -> None:
+    spec = {"type": "LoadBalancer", "externalIPs": ["198.51.100.7"]}
+    status = {"loadBalancer": {"ingress": [{"ip": "198.51.100.8"}]}}
+
+    def ranges(*given: str) -> list[str]:
+        balanced = {**service(loadBalancerSourceRanges=list(given), **spec), "status": status}
+        return [line for line in shown(elements(balanced, [slice(A)])) if line.startswith(("limited", "allowed"))]
+
+    assert ranges() == ranges("0.0.0.0/0") == []
+    assert ranges("10.0.0.0/9", " 10.128.0.0/9 ", "fd00::/64") == [
+        "allowed 198.51.100.8 . tcp . 80 . 10.0.0.0/8",
+        "limited 198.51.100.8 . tcp . 80",
+    ]
+    assert "allowed 198.51.100.8 . tcp . 80 . 10.97.0.1/32" in ranges("192.0.2.0/24"), "the node's own way to it"
+    assert ranges("fd00::/64") == ["limited 198.51.100.8 . tcp . 80"], "nobody of this family"
+
+
+def test_udp_that_was_there_before_its_endpoints() -> None:
+    change = Change(
+        remove={Element("nodeports", "udp . 30054"): "goto port_1"},
+        add={
+            Element("services", "10.96.0.10 . udp . 53"): "goto vip_1",
+            Element("services", "10.96.0.10 . tcp . 53"): "goto vip_1",
+            Element("nodeports", "udp . 30053"): "goto port_1",
+            Element("nodeports", "udp . 30054"): "goto port_2",
+        },
+    )
+    assert proxy.newly_served(change) == {Gone("10.96.0.10", 53, ""), Gone("", 30053, "")}
+
+
+def test_sctp_ports_have_rules(service: Maker, slice: Maker) -> None:
+    found = elements(
+        service(ports=[{"port": 80, "protocol": "SCTP"}]), [slice(A, ports=[{"port": 8080, "protocol": "SCTP"}])]
+    )
+    assert "services 10.96.0.20 . sctp . 80 : goto vip_1" in shown(found)

@@ -2,9 +2,10 @@
 
 A chain's name says what it does: ``vip_3`` chooses one of three endpoints of the address and port that were asked for;
 ``outside_3`` too, and has the packet leave with the node's address; ``port_3`` and ``localport_3`` are the same two for
-node ports, by their number alone. With a second number, ``vip_3_10800``, a client stays with its endpoint for as many
-seconds after its last connection (``sessionAffinity: ClientIP``): a dynamic map remembers the endpoint's number, and an
-endpoint keeps its number whatever others come and go.
+node ports, by their number alone; ``inside_3`` and ``insideport_3`` choose for Pods and the node itself where those
+from outside get endpoints of this node only. With a second number, ``vip_3_10800``, a client stays with its endpoint
+for as many seconds after its last connection (``sessionAffinity: ClientIP``): a dynamic map remembers the endpoint's
+number, and an endpoint keeps its number whatever others come and go.
 
 nft 1.0 cannot add such a chain to a table that is there already (it misreads the type of the map it looks into). So a
 table is made with the chains for up to ``capacity`` endpoints, and one that needs more is replaced as a whole; capacity
@@ -22,6 +23,10 @@ MASQUERADE = 0x4000
 MARK = f"meta mark set meta mark | {MASQUERADE:#x}"
 
 
+#: Where connections that nobody serves are led.
+REFUSAL = "goto refusal"
+
+
 class _Kind(NamedTuple):
     key: str
     maps: str  # what the maps' names begin with
@@ -35,6 +40,8 @@ _KINDS = {
     "outside": _Kind(_BY_ADDRESS, "", mark=True),
     "port": _Kind(_BY_PORT, "nodeport_", mark=True),
     "localport": _Kind(_BY_PORT, "nodeport_", mark=False),
+    "inside": _Kind(_BY_ADDRESS, "inside_", mark=False),
+    "insideport": _Kind(_BY_PORT, "inside_nodeport_", mark=False),
 }
 _CLIENT = f"ip saddr . {_BY_ADDRESS}"
 
@@ -44,7 +51,7 @@ MAPS = "".join(
  map {maps}slots {{ typeof {key} . numgen random mod 65536 : ct mark; }}
  map {maps}sticky {{ typeof {key} . ct mark : ip daddr . th dport; }}
 """
-    for maps, key in (("", _BY_ADDRESS), ("nodeport_", _BY_PORT))
+    for maps, key in {kind.maps: kind.key for kind in _KINDS.values()}.items()
 )
 CLIENTS = f" map clients {{ typeof {_CLIENT} : ct mark; flags dynamic,timeout; size 65536; timeout 3h; }}\n"
 
@@ -65,7 +72,7 @@ class Chains:
         """The least that has every chain these verdicts (``goto vip_3``) lead to."""
         capacity, timeouts = self.capacity, set(self.timeouts)
         for value in values:
-            if value.startswith("goto "):
+            if value.startswith("goto ") and value != REFUSAL:
                 _, count, *timeout = value.split("_")
                 timeouts.update(map(int, timeout))
                 while capacity < int(count):

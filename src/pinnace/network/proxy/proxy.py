@@ -23,9 +23,10 @@ from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.network import conntrack
-from pinnace.network.proxy import firewall, nft, rules, skeleton
+from pinnace.network.proxy import firewall, health, nft, rules, skeleton
 from pinnace.network.proxy.chains import Chains
-from pinnace.network.proxy.rules import Element
+from pinnace.network.proxy.health import HealthServers
+from pinnace.network.proxy.rules import Element, Place
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.proxy.table import Change, Table
 from pinnace.network.slices import index_by_service, service_of, slices_of
@@ -42,8 +43,8 @@ CHECK = 30.0
 class Proxy:
     """In the network namespace of the thread that starts it."""
 
-    def __init__(self, informers: Informers, clock: Clock, layout: Layout, node_name: str) -> None:
-        self._node_name = node_name
+    def __init__(self, informers: Informers, clock: Clock, layout: Layout, place: Place) -> None:
+        self._place = place
         self._informers = informers
         self._clock = clock
         self._layout = layout
@@ -53,6 +54,7 @@ class Proxy:
         self._chains = Chains()  # the table has them, or will when it is next replaced
         self._dirty: set[str] = set()  # Services to compute again
         self._wakeup = asyncio.Event()
+        self._health = HealthServers(clock)
         self._gone: set[conntrack.Gone] = set()  # ways that ended, their connections not yet forgotten
         self._intact = False  # whether the kernel holds what the table says
         self._thread: ThreadPoolExecutor | None = None
@@ -82,6 +84,7 @@ class Proxy:
     async def stop(self) -> None:
         """Remove the table. Idempotent."""
         await self._tasks.stop()
+        self._health.close()
         thread, ruleset = self._thread, self._nft
         self._thread = self._nft = None
         if thread is None:
@@ -128,19 +131,22 @@ class Proxy:
         """Bring the kernel to what the caches say. Raises NftError, OSError; call again then."""
         self._wakeup.clear()
         change, replace = Change(), not self._intact
+        checks: dict[str, tuple[int, health.Check] | None] = {}
         while self._dirty:
             part = [self._dirty.pop() for _ in range(min(SLICE, len(self._dirty)))]
+            checks.update({key: self._check_of(key) for key in part})
             change = change.then(self._table.apply({key: self._wanted(key) for key in part}))
             await asyncio.sleep(0)
         chains = self._chains.covering(change.add.values())
         if change or replace:
             await self._write(change, chains, replace=replace or chains != self._chains)
+        await self._health.update(checks)
         if not self._dirty:
             self.current.set()
 
     async def _write(self, change: Change, chains: Chains, *, replace: bool) -> None:
         self._intact = False
-        self._gone = (self._gone | ways(change.remove)) - ways(change.add)
+        self._gone = (self._gone | ways(change.remove) | newly_served(change)) - ways(change.add)
         if replace:
             self._chains = chains
             await self._apply(lambda: skeleton.full(self._layout, self._table.elements(), chains))
@@ -154,7 +160,13 @@ class Proxy:
 
     def _wanted(self, key: str) -> dict[Element, str]:
         service = self._services.by_key(key)
-        return rules.elements(service, slices_of(self._slices, key), self._node_name) if service is not None else {}
+        return rules.elements(service, slices_of(self._slices, key), self._place) if service is not None else {}
+
+    def _check_of(self, key: str) -> tuple[int, health.Check] | None:
+        service = self._services.by_key(key)
+        if service is None or not service["spec"].get("healthCheckNodePort"):
+            return None
+        return health.check(service, rules.local_endpoints(slices_of(self._slices, key), self._place.node))
 
     async def _apply(self, commands: Callable[[], str]) -> None:
         ruleset = self._nft
@@ -192,6 +204,18 @@ def ways(elements: Mapping[Element, str]) -> set[conntrack.Gone]:
         if not of.endswith(("endpoints", "sticky")) or "udp" not in key:
             continue
         parts = key.split(" . ")
-        address = "" if of.startswith("nodeport") else parts[0]
+        address = "" if "nodeport" in of else parts[0]
         found.add(conntrack.Gone(address, int(parts[-2]), value.partition(" . ")[0]))
+    return found
+
+
+def newly_served(change: Change) -> set[conntrack.Gone]:
+    """UDP packets to what had no endpoints, and has now, may have made connections that lead nowhere. Pure."""
+    found: set[conntrack.Gone] = set()
+    for element in change.add.keys() - change.remove.keys():
+        parts = element.key.split(" . ")
+        if element.of == "services" and parts[1] == "udp":
+            found.add(conntrack.Gone(parts[0], int(parts[2]), conntrack.NOWHERE))
+        elif element.of == "nodeports" and parts[0] == "udp":
+            found.add(conntrack.Gone("", int(parts[1]), conntrack.NOWHERE))
     return found

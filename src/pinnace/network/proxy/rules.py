@@ -13,12 +13,18 @@ element of a map, so a change of endpoints is a change of elements. For a Servic
     hairpin             A . A                            (a Pod that reaches itself)
     cluster_ips         10.96.0.10                       (what no chain took is refused)
 
+Where ``externalTrafficPolicy: Local`` leaves those from outside the node's own endpoints, ``inside`` and
+``inside_nodeports`` lead Pods and the node to all of them. ``unserved`` says what becomes of connections to an address
+that has no endpoints (refused), or none here (dropped). ``limited`` and ``allowed`` are a load balancer's source
+ranges.
+
 A Service with ``sessionAffinity: ClientIP`` has ``slots`` and ``sticky`` in place of ``endpoints`` (see ``chains``).
 IPv4 only; whatever is no IPv4 address or port is left out, so that nothing but numbers gets into a rule.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,41 +65,82 @@ def is_ours(service: Object) -> bool:
     return bool(spec.get("clusterIP")) and spec["clusterIP"] != "None"
 
 
-def elements(service: Object, slices: Iterable[Object], node_name: str) -> dict[Element, str]:
+class Place(NamedTuple):
+    """Where the rules are for: the node's name, its address to others, and the address that its own connections to load
+    balancers come from."""
+
+    node: str
+    address: str = ""
+    source: str = ""
+
+
+def elements(service: Object, slices: Iterable[Object], place: Place) -> dict[Element, str]:
     """All elements of one Service on that node. The same input in another order gives the same result."""
     found: dict[Element, str] = {}
     if not is_ours(service):
         return found
     addresses = [ip for ip in _cluster_ips(service) if ip]
-    outside = [ip for ip in _outside_ips(service) if ip and ip not in addresses]
+    balanced = [ip for ip in _balancer_ips(service) if ip and ip not in addresses]
+    outside = list(dict.fromkeys([ip for ip in _external_ips(service) if ip and ip not in addresses] + balanced))
     for ip in addresses:
         found[Element("cluster_ips", ip)] = ""
     spec, held = service["spec"], list(slices)
-    local_inside = spec.get("internalTrafficPolicy") == "Local"
-    local_outside = spec.get("externalTrafficPolicy") == "Local"
+    inside_node = place.node if spec.get("internalTrafficPolicy") == "Local" else ""
+    outside_node = place.node if spec.get("externalTrafficPolicy") == "Local" else ""
+    ranges = _source_ranges(spec, place)
     spread = _Spread(found, _timeout(spec))
     for port in spec.get("ports") or ():
         protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
         if protocol is None:
             continue
         name = port.get("name") or "", port.get("protocol") or "TCP"
-        inner = endpoints(held, *name, node_name if local_inside else "")
-        outer = endpoints(held, *name, node_name if local_outside else "")
+        everywhere = endpoints(held, *name)
+        inner = endpoints(held, *name, inside_node) if inside_node else everywhere
+        outer = endpoints(held, *name, outside_node) if outside_node else everywhere
         front = f"{protocol} . {int(port['port'])}"
+        refusal = "drop" if everywhere else chains.REFUSAL  # not here, but elsewhere: let the client try again
         for ip in addresses:
             spread("vip", f"{ip} . {front}", inner)
+            if not inner and everywhere:
+                found[Element("unserved", f"{ip} . {front}")] = refusal
         for ip in outside:
-            spread("vip" if local_outside else "outside", f"{ip} . {front}", outer)
+            key = f"{ip} . {front}"
+            spread("vip" if outside_node else "outside", key, outer)
+            if outside_node:
+                spread("inside", key, everywhere)
             if not outer:
-                found[Element("refused", f"{ip} . {front}")] = ""
+                found[Element("unserved", key)] = refusal
+            if ip in balanced and ranges is not None:
+                found[Element("limited", key)] = ""
+                found.update((Element("allowed", f"{key} . {network}"), "") for network in ranges)
         if port.get("nodePort"):
             key = f"{protocol} . {int(port['nodePort'])}"
-            spread("localport" if local_outside else "port", key, outer)
+            spread("localport" if outside_node else "port", key, outer)
+            if outside_node:
+                spread("insideport", key, everywhere)
             if not outer:
-                found[Element("refused_nodeports", key)] = ""
-        for target in {*inner, *outer}:
+                found[Element("unserved_nodeports", key)] = refusal
+        for target in {*inner, *outer, *(everywhere if outside_node else ())}:
             found[Element("hairpin", f"{target.address} . {target.address}")] = ""
     return found
+
+
+def _source_ranges(spec: Object, place: Place) -> list[str] | None:
+    """The networks that may connect to a load balancer's address; None for everybody. The node may if its address is
+    in one of them, whichever it comes from."""
+    given = spec.get("loadBalancerSourceRanges") if spec.get("type") == "LoadBalancer" else None
+    if not given:
+        return None
+    networks = []
+    for text in given:
+        try:
+            networks.append(ipaddress.IPv4Network(str(text).strip(), strict=False))
+        except ValueError:  # of the other family
+            continue
+    if place.address and place.source and any(ipaddress.IPv4Address(place.address) in network for network in networks):
+        networks.append(ipaddress.IPv4Network(place.source))
+    merged = [str(network) for network in ipaddress.collapse_addresses(networks)]
+    return None if merged == ["0.0.0.0/0"] else merged
 
 
 def _timeout(spec: Object) -> int:
@@ -104,6 +151,17 @@ def _timeout(spec: Object) -> int:
     return int(chosen or 10800)
 
 
+#: What the names of a kind's maps begin with, and the map that leads to its chains.
+_MAPS = {
+    "vip": ("", "services"),
+    "outside": ("", "services"),
+    "inside": ("inside_", "inside"),
+    "port": ("nodeport_", "nodeports"),
+    "localport": ("nodeport_", "nodeports"),
+    "insideport": ("inside_nodeport_", "inside_nodeports"),
+}
+
+
 class _Spread(NamedTuple):
     """Adds the elements that lead from a key to its endpoints."""
 
@@ -111,11 +169,9 @@ class _Spread(NamedTuple):
     timeout: int
 
     def __call__(self, kind: str, key: str, targets: list[Endpoint]) -> None:
-        by_port = kind in ("port", "localport")
-        maps = "nodeport_" if by_port else ""
+        maps, fronts = _MAPS[kind]
         if targets:
-            verdict = f"goto {chains.name(kind, len(targets), self.timeout)}"
-            self.found[Element("nodeports" if by_port else "services", key)] = verdict
+            self.found[Element(fronts, key)] = f"goto {chains.name(kind, len(targets), self.timeout)}"
         numbers = _numbers(targets) if self.timeout else []
         for slot, target in enumerate(targets):
             where = f"{target.address} . {target.port}"
@@ -159,6 +215,20 @@ def endpoints(slices: Iterable[Object], port_name: str, protocol: str, node_name
     return sorted(ready or serving)
 
 
+def local_endpoints(slices: Iterable[Object], node_name: str) -> int:
+    """How many ready endpoints of a Service are on that node."""
+    return len(
+        {
+            address
+            for slice in slices
+            if slice.get("addressType") == "IPv4"
+            for entry in slice.get("endpoints") or ()
+            if entry.get("nodeName") == node_name and (entry.get("conditions") or {}).get("ready") is not False
+            for address in (entry.get("addresses") or ())[:1]
+        }
+    )
+
+
 def _state(conditions: Object, ready: set[Endpoint], serving: set[Endpoint]) -> set[Endpoint] | None:
     if conditions.get("ready") is not False:  # not said counts as ready
         return ready
@@ -173,10 +243,13 @@ def _cluster_ips(service: Object) -> Iterator[str]:
         yield _ipv4(ip)
 
 
-def _outside_ips(service: Object) -> Iterator[str]:
-    """Addresses at which the Service is reached besides its own: external ones and a load balancer's."""
+def _external_ips(service: Object) -> Iterator[str]:
     for ip in service["spec"].get("externalIPs") or ():
         yield _ipv4(ip)
+
+
+def _balancer_ips(service: Object) -> Iterator[str]:
+    """A load balancer's addresses, but for those that hand connections on to node ports themselves."""
     if service["spec"].get("type") == "LoadBalancer":
         balancer = (service.get("status") or {}).get("loadBalancer") or {}
         for ingress in balancer.get("ingress") or ():

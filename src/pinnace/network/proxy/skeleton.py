@@ -18,12 +18,14 @@ _BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the fixed part is made of. What comes in by ``closed_interface`` ("": none) is forwarded to Pods only."""
+    """What the fixed part is made of. What comes in by ``closed_interface`` ("": none) is forwarded to Pods only; at
+    the addresses of the ``pool`` of load balancers (networks) nothing answers but Services."""
 
     cluster_cidr: str
     service_cidr: str
     host_address: str
     closed_interface: str = ""
+    pool: tuple[str, ...] = ()
 
 
 _SETS = """
@@ -31,8 +33,12 @@ _SETS = """
  map nodeports { type inet_proto . inet_service : verdict; }
  set cluster_ips { type ipv4_addr; }
  set hairpin { type ipv4_addr . ipv4_addr; }
- set refused { type ipv4_addr . inet_proto . inet_service; }
- set refused_nodeports { type inet_proto . inet_service; }
+ map inside { type ipv4_addr . inet_proto . inet_service : verdict; }
+ map inside_nodeports { type inet_proto . inet_service : verdict; }
+ map unserved { type ipv4_addr . inet_proto . inet_service : verdict; }
+ map unserved_nodeports { type inet_proto . inet_service : verdict; }
+ set limited { type ipv4_addr . inet_proto . inet_service; }
+ set allowed { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval; }
 """
 
 
@@ -45,6 +51,8 @@ def full(layout: Layout, elements: Mapping[Element, str], chains: Chains) -> str
 def _skeleton(layout: Layout, chains: Chains) -> str:
     """The table without elements.
 
+    ``dispatch`` sees the first packet of every connection: those from outside a load balancer's source ranges end
+    there; Pods and the node are led past ``externalTrafficPolicy: Local``. ``refuse`` is for what it led nowhere.
     ``guard`` keeps 127.0.0.0/8 a matter of this machine while ``route_localnet`` is on (node ports on 127.0.0.1);
     ``input`` keeps the host's address a matter of Pods that come in by their own link.
     """
@@ -52,15 +60,24 @@ def _skeleton(layout: Layout, chains: Chains) -> str:
     closed = ""
     if _INTERFACE.fullmatch(layout.closed_interface):
         closed = f'  iifname "{layout.closed_interface}" ct state new ct status & dnat == 0 ip daddr != {pods} drop\n'
+    front, port = "ip daddr . ip protocol . th dport", "fib daddr type local ip protocol . th dport"
+    pool = f"  ip daddr {{ {', '.join(layout.pool)} }} reject\n" if layout.pool else ""
     return f"""table {TABLE} {{{_SETS}{MAPS}{CLIENTS} chain guard {{
   type filter hook prerouting priority raw; policy accept;
   iifname != "lo" ip daddr 127.0.0.0/8 drop
   iifname != "lo" ip saddr 127.0.0.0/8 drop
  }}
  chain dispatch {{
+  {front} @limited {front} . ip saddr != @allowed drop
+  ip saddr {pods} jump from_inside
+  fib saddr type local jump from_inside
   ip daddr {services} ip saddr != {pods} {MARK}
-  ip daddr . ip protocol . th dport vmap @services
-  fib daddr type local ip protocol . th dport vmap @nodeports
+  {front} vmap @services
+  {port} vmap @nodeports
+ }}
+ chain from_inside {{
+  {front} vmap @inside
+  {port} vmap @inside_nodeports
  }}
  chain prerouting {{ type nat hook prerouting priority dstnat; policy accept; jump dispatch; }}
  chain output {{ type nat hook output priority -100; policy accept; jump dispatch; }}
@@ -70,16 +87,18 @@ def _skeleton(layout: Layout, chains: Chains) -> str:
 masquerade fully-random
   ip saddr . ip daddr @hairpin masquerade fully-random
   ip saddr {pods} ip daddr != {pods} masquerade fully-random
-  ip saddr 127.0.0.0/8 oifname != "lo" masquerade fully-random
+  ip saddr {{ 127.0.0.0/8, {host} }} oifname != "lo" masquerade fully-random
  }}
+ chain refusal {{ reject; }}
  chain refuse {{
+  ct status & dnat != 0 return
+  {front} vmap @unserved
   ip daddr @cluster_ips reject
   ip daddr {services} drop
-  ct status & dnat == 0 ip daddr . ip protocol . th dport @refused reject
- }}
+{pool} }}
  chain refuse_local {{
   jump refuse
-  ct status & dnat == 0 fib daddr type local ip protocol . th dport @refused_nodeports reject
+  ct status & dnat == 0 {port} vmap @unserved_nodeports
  }}
  chain input {{
   type filter hook input priority filter; policy accept;
