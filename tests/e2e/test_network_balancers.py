@@ -62,7 +62,7 @@ async def test_an_address_on_the_lan_is_reached_from_there(net: Net) -> None:
     await net.endpoints("lan", 8080, B, nodeName="node")
 
     def answered() -> set[str]:
-        return {neighbour.address for neighbour in links.answered_for(net.network._host.pool)}
+        return {neighbour.address for neighbour in links.answered_for()}
 
     await eventually(lambda: answered() == {"192.0.2.100"})
     assert await net.neighbour.ask("192.0.2.100", 80) == ("B", NEIGHBOUR_IP)

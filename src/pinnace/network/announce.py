@@ -64,7 +64,7 @@ class Announcer:
     async def stop(self) -> None:
         """Idempotent. Raises OSError."""
         await self._tasks.stop()
-        withdraw(self._pool)
+        withdraw()
 
     def _service_changed(self, old: Object | None, new: Object | None) -> None:
         if addresses([old] if old else []) != addresses([new] if new else []):
@@ -92,7 +92,7 @@ class Announcer:
 
     def _apply(self, wanted: set[str]) -> None:
         """Raises OSError."""
-        held = links.answered_for(self._pool)
+        held = links.answered_for()
         here = {Neighbour(index, a) for a in wanted if (index := links.on_link(a, self._pool)) is not None}
         for neighbour in held - here:
             links.answer_for(neighbour, yes=False)
@@ -102,9 +102,9 @@ class Announcer:
             log.info("this machine answers for the load balancer's address %s", neighbour.address)
 
 
-def withdraw(pool: tuple[str, ...]) -> None:
-    """Answer for none of the pool's addresses. Raises OSError."""
-    for neighbour in links.answered_for(pool):
+def withdraw() -> None:
+    """Answer for no address. Raises OSError."""
+    for neighbour in links.answered_for():
         links.answer_for(neighbour, yes=False)
 
 

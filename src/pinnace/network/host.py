@@ -80,7 +80,7 @@ class Host:
 def remove_leftovers() -> None:
     """Put back what a process that was killed left changed: the interface, settings, rules, routes. Where a cluster is
     at work they are its own, and stay. Blocks for milliseconds. Raises HostError."""
-    from pinnace.network import routes
+    from pinnace.network import announce, routes
     from pinnace.network.proxy import nft, proxy, skeleton
 
     try:
@@ -96,6 +96,7 @@ def remove_leftovers() -> None:
             finally:
                 rules.close()
         routes.remove_all()
+        announce.withdraw()
         _restore(keep_forwarding=others_forward)
     except OSError as error:
         raise HostError(f"cannot put the host's network back: {error.strerror or error}") from error

@@ -26,11 +26,11 @@ _DST, _OIF, _GATEWAY = 1, 4, 5
 
 _UP = 0x1
 _PROXY, _PERMANENT = 0x08, 0x80
-_NEIGHBOUR_ADDRESS = 1
+_NEIGHBOUR_ADDRESS, _NEIGHBOUR_PROTOCOL = 1, 12
 _SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
 _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 254, 4, 1
-#: Who made a route: those to other nodes' Pods have a number of their own, by which they are found again.
-_PROTOCOL_NODES = 106
+#: Who made it: routes to other nodes' Pods and neighbours have a number of their own, by which they are found again.
+_PROTOCOL_OURS = 106
 
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _LINK = struct.Struct("=BxHiII")
@@ -124,7 +124,7 @@ def add_route(network: str, index: int) -> None:
 def add_node_route(network: str, gateway: str) -> None:
     """Send what is for ``network`` to another node. Raises OSError, also for a gateway out of reach."""
     address, _, prefix = network.partition("/")
-    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_NODES, _SCOPE_UNIVERSE, _UNICAST, 0)
+    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_OURS, _SCOPE_UNIVERSE, _UNICAST, 0)
     body += netlink.attribute(_DST, socket.inet_aton(address)) + netlink.attribute(_GATEWAY, socket.inet_aton(gateway))
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         kernel.ask(_NEWROUTE, CREATE | REPLACE, body)
@@ -133,7 +133,7 @@ def add_node_route(network: str, gateway: str) -> None:
 def delete_node_route(network: str) -> None:
     """Nothing happens if there is none."""
     address, _, prefix = network.partition("/")
-    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_NODES, _SCOPE_NOWHERE, 0, 0)
+    body = _ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, _TABLE_MAIN, _PROTOCOL_OURS, _SCOPE_NOWHERE, 0, 0)
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         try:
             kernel.ask(_DELROUTE, 0, body + netlink.attribute(_DST, socket.inet_aton(address)))
@@ -149,7 +149,7 @@ def node_routes() -> dict[str, str]:
         for route in kernel.ask(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
             _, length, _, _, table, protocol, *_ = _ROUTE.unpack_from(route)
             held = netlink.attributes(route[_ROUTE.size :])
-            if table == _TABLE_MAIN and protocol == _PROTOCOL_NODES and _DST in held and _GATEWAY in held:
+            if table == _TABLE_MAIN and protocol == _PROTOCOL_OURS and _DST in held and _GATEWAY in held:
                 found[f"{socket.inet_ntoa(held[_DST])}/{length}"] = socket.inet_ntoa(held[_GATEWAY])
     return found
 
@@ -190,6 +190,7 @@ def answer_for(neighbour: Neighbour, *, yes: bool) -> None:
     """Answer ARP for an address of others, or no longer. Raises OSError."""
     body = _NEIGHBOUR.pack(socket.AF_INET, neighbour.link, _PERMANENT, _PROXY, 0)
     body += netlink.attribute(_NEIGHBOUR_ADDRESS, socket.inet_aton(neighbour.address))
+    body += netlink.attribute(_NEIGHBOUR_PROTOCOL, bytes([_PROTOCOL_OURS]))
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         try:
             kernel.ask(*((_NEWNEIGH, CREATE | REPLACE) if yes else (_DELNEIGH, 0)), body)
@@ -198,18 +199,15 @@ def answer_for(neighbour: Neighbour, *, yes: bool) -> None:
                 raise
 
 
-def answered_for(pool: Iterable[str]) -> set[Neighbour]:
-    """The addresses of ``pool`` (networks) that are answered for."""
-    networks = [ipaddress.IPv4Network(network) for network in pool]
+def answered_for() -> set[Neighbour]:
+    """What ``answer_for`` was told to answer for, by a process that may be gone."""
     found: set[Neighbour] = set()
     with Netlink(netlink.NETLINK_ROUTE) as kernel:
         for body in kernel.ask(_GETNEIGH, DUMP, _NEIGHBOUR.pack(socket.AF_INET, 0, 0, _PROXY, 0)):
             _, link, _, flags, _ = _NEIGHBOUR.unpack_from(body)
             held = netlink.attributes(body[_NEIGHBOUR.size :])
-            if flags & _PROXY and (packed := held.get(_NEIGHBOUR_ADDRESS)) and len(packed) == 4:
-                address = ipaddress.IPv4Address(packed)
-                if any(address in network for network in networks):
-                    found.add(Neighbour(link, str(address)))
+            if flags & _PROXY and held.get(_NEIGHBOUR_PROTOCOL, b"")[:1] == bytes([_PROTOCOL_OURS]):
+                found.add(Neighbour(link, socket.inet_ntoa(held[_NEIGHBOUR_ADDRESS])))
     return found
 
 
