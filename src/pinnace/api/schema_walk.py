@@ -15,7 +15,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeAlias
 
+import orjson
+
 from pinnace.api import meta, quantity, schema_table
+from pinnace.core.memo import Remembered, written
 
 #: Upstream stops telling after this many unknown fields.
 MAX_PROBLEMS = 100
@@ -338,7 +341,29 @@ def _of_definition(definition: str) -> Walker:
                     result[key] = made
         return result
 
-    return walk
+    return _remembering(walk) if definition in _TEMPLATES else walk
+
+
+#: Definitions whose values come again and again in many objects.
+_TEMPLATES = frozenset(("io.k8s.api.core.v1.PodSpec",))
+
+
+def _remembering(walk: Walker) -> Walker:
+    """``walk``, with what it made of sound data remembered."""
+    known: Remembered[bytes] = Remembered(512)
+
+    def walk_once(value: Any, path: Path | None, problems: list[str] | None) -> Any:
+        came = written(value)
+        made = known.get(came)
+        if made:
+            return orjson.loads(made)
+        before = len(problems) if problems is not None else -1
+        result = walk(value, path, problems)
+        if problems is not None and len(problems) == before:
+            known.keep(came, written(result))
+        return result
+
+    return walk_once
 
 
 def _report(problems: list[str] | None, path: Path | None, key: str) -> None:
@@ -347,6 +372,4 @@ def _report(problems: list[str] | None, path: Path | None, key: str) -> None:
 
 
 def _quoted(text: str) -> str:
-    import orjson
-
     return orjson.dumps(text).decode()

@@ -1,9 +1,12 @@
-"""Remembering what a function of a text has answered, within bounds that whoever sends the text cannot move."""
+"""Remembering what a function of a text or of JSON data has answered, within bounds that whoever sends it cannot
+move."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import orjson
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -39,3 +42,32 @@ def memo(maxsize: int) -> Callable[[Callable[[_T], _R]], Callable[[_T], _R]]:
         return _Remembered(function, maxsize).__getitem__
 
     return decorate
+
+
+#: JSON data longer than this is not remembered.
+LONGEST_DATA = 8192
+
+
+def written(data: Any) -> bytes:
+    """``data`` as JSON, to remember something of it by; empty if that is too long or cannot be written."""
+    try:
+        text = orjson.dumps(data)
+    except TypeError:  # integers of more than 64 bits, very deep data
+        return b""
+    return text if len(text) <= LONGEST_DATA else b""
+
+
+class Remembered(dict[bytes, _R]):
+    """Answers by what was asked, as ``written``; emptied when full. What is empty is never in it."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def keep(self, text: bytes, answer: _R) -> None:
+        if text:
+            if len(self) >= self._limit:
+                self.clear()
+            self[text] = answer

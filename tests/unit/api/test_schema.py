@@ -285,3 +285,17 @@ def test_free_and_unknown_definitions_have_no_fields() -> None:
     assert not schema.fields("io.k8s.apimachinery.pkg.runtime.RawExtension")
     assert not schema.fields("no.such.Definition")
     assert schema.field(POD, "nope") is None
+
+
+def test_what_is_remembered_of_a_pods_spec_hides_no_warning_and_is_not_shared() -> None:
+    pod = "io.k8s.api.core.v1.Pod"
+    for _ in range(2):
+        problems: list[str] = []
+        decoded = schema.decode(pod, {"spec": {"containers": [], "nope": 1}}, problems)
+        assert (decoded["spec"], problems) == ({"containers": []}, ['unknown field "spec.nope"'])
+    sent = {"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "0.5"}}}]}}
+    first, second = (schema.decode(pod, sent, []) for _ in range(2))
+    assert first == second
+    assert first["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "500m"}
+    first["spec"]["containers"][0]["name"] = "d"
+    assert schema.decode(pod, sent, []) == second

@@ -10,6 +10,7 @@ from pinnace.api import pods, quantity
 from pinnace.api.defaults.base import child, fill, fill_empty, given, items, resource_lists
 from pinnace.api.defaults.volumes import field_reference, volume
 from pinnace.api.types import Object
+from pinnace.core.memo import Remembered, written
 
 _CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 _REFERENCE = re.compile(
@@ -96,29 +97,21 @@ def pod_template(holder: Object) -> None:
     pod_spec(child(template, "spec"))
 
 
-#: Specs as they came and as they became, in JSON; emptied when full.
-_filled: dict[bytes, bytes] = {}
-_FILLED_SPECS = 512
-_LONGEST_SPEC = 8192
+#: Specs as they became, in JSON.
+_filled: Remembered[bytes] = Remembered(512)
 
 
 def pod(obj: Object) -> None:
     """The spec's defaults follow from the spec alone: Pods of one template share the work."""
     spec = child(obj, "spec")
-    try:
-        written = orjson.dumps(spec)
-    except TypeError:  # integers of more than 64 bits, very deep data
-        written = b""
-    known = _filled.get(written)
-    if known is not None:
+    came = written(spec)
+    known = _filled.get(came)
+    if known:
         spec.clear()
         spec.update(orjson.loads(known))
     else:
         _spec(obj, spec)
-        if 0 < len(written) <= _LONGEST_SPEC:
-            if len(_filled) >= _FILLED_SPECS:
-                _filled.clear()
-            _filled[written] = orjson.dumps(spec)
+        _filled.keep(came, written(spec))
     status = given(obj, "status")
     if status is not None:
         _status(status)

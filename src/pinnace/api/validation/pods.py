@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
 from pinnace.api import formats as f
 from pinnace.api import pods as pod_facts
 from pinnace.api import qos, quantity
@@ -24,6 +22,7 @@ from pinnace.api.validation import containers, metadata, scheduling, security, v
 from pinnace.api.validation.common import MAX_INT32, amount, container_resource_name, requirements
 from pinnace.api.validation.diffs import unified
 from pinnace.api.validation.metadata import immutable, one_of, wrong
+from pinnace.core.memo import Remembered, written
 
 Errors = list[FieldError]
 
@@ -40,41 +39,37 @@ _UPDATABLE = ",".join(
 )
 
 
-#: Specs that had nothing wrong, as ``_template_of`` has them, of Pods (True) and templates (False); emptied when full.
-_sound: set[tuple[bool, bytes]] = set()
-_SOUND_SPECS = 512
-_LONGEST_SPEC = 8192
+#: Specs of Pods and of templates that had nothing wrong.
+_sound_pods: Remembered[None] = Remembered(512)
+_sound_templates: Remembered[None] = Remembered(512)
 _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 
 
 def spec(errors: Errors, field: str, value: Object, pod_name: str = "") -> None:
     """A PodSpec; ``pod_name`` is empty for templates. What was sound once is not looked at again: Pods of one template
     share the work."""
-    known = (bool(pod_name), _template_of(value))
-    if known in _sound:
+    sound = _sound_pods if pod_name else _sound_templates
+    what = _template_of(value)
+    if what in sound:
         return
     before = len(errors)
     _spec(errors, field, value, pod_name)
-    if len(errors) == before and known[1]:
-        if len(_sound) >= _SOUND_SPECS:
-            _sound.clear()
-        _sound.add(known)
+    if len(errors) == before:
+        sound.keep(what, None)
 
 
 def _template_of(value: Object) -> bytes:
     """What decides whether a spec is sound: all of it but the generated name of its token volume, of which the form
-    alone matters. Empty for what depends on the Pod's name, and for what is too long to remember."""
-    written = orjson.dumps(value)
-    if len(written) > _LONGEST_SPEC:
-        return b""
+    alone matters. Empty for what depends on the Pod's name, and for what is not to be remembered."""
+    text = written(value)
     for volume in value.get("volumes") or ():
         if volume.get("ephemeral") is not None:
             return b""
         name = volume.get("name") or ""
         if _TOKEN_VOLUME.fullmatch(name):
             # A null byte is in no JSON text, so nothing else is written as this; a second name stays what it is.
-            return written.replace(name.encode(), b"\0")
-    return written
+            return text.replace(name.encode(), b"\0")
+    return text
 
 
 def _spec(errors: Errors, field: str, value: Object, pod_name: str) -> None:
