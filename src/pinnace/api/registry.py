@@ -6,7 +6,7 @@ discovery, OpenAPI, decoding, defaulting, validation, patches and tables read ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinnace.api.errors import FieldError
@@ -32,6 +32,37 @@ class Subresource(NamedTuple):
     name: str
     kind: GVK
     verbs: frozenset[str]
+
+
+class ScalePaths(NamedTuple):
+    """Where a custom resource has its replicas and selector: names from the object's root. ``selector`` may be ()."""
+
+    replicas: tuple[str, ...]
+    status_replicas: tuple[str, ...]
+    selector: tuple[str, ...]
+
+
+class Custom(NamedTuple):
+    """What only the row of a CustomResourceDefinition's version has."""
+
+    list_kind: str
+    #: The version's ``openAPIV3Schema``.
+    schema: Object
+    #: ``(object, fieldValidation, duplicate fields)``: a new object without what the schema does not know, and the
+    #: warnings to answer with. Raises ApiError 400.
+    decode: Callable[[Object, str, Sequence[str]], tuple[Object, list[str]]]
+    #: Objects written at this revision or before may have been checked by another schema: what is read of them goes
+    #: through ``from_storage`` first, also in the version in which they are stored.
+    revised: int
+    #: Of these the keys and revisions that ``from_storage`` left as they were.
+    settled: dict[str, int]
+    #: Fields that field selectors may look at.
+    selectable: frozenset[str]
+    scale: ScalePaths | None = None
+    #: What every answer warns of: a deprecated version.
+    warnings: tuple[str, ...] = ()
+    #: Whether the definition is going away: nothing new is taken.
+    terminating: bool = False
 
 
 class Resource(NamedTuple):
@@ -71,6 +102,7 @@ class Resource(NamedTuple):
     #: How the lists and maps of its objects merge, of kinds whose schema is not in the tables: a custom resource's is
     #: ``lambda: typed.of_structural(schema)``, called once (``api.apply.typed``).
     merges: Callable[[], Type] | None = None
+    custom: Custom | None = None
 
     @property
     def gvr(self) -> GVR:

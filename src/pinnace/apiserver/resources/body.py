@@ -10,7 +10,7 @@ import orjson
 
 from pinnace.api import errors, meta, schema, schema_table
 from pinnace.api.errors import ApiError, bad_request
-from pinnace.api.registry import Resource
+from pinnace.api.registry import Custom, Resource
 from pinnace.api.types import GVK, Object, split_api_version
 from pinnace.apiserver.request import Request
 
@@ -193,7 +193,8 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     duplicates: list[str] = []
     if validation != schema.IGNORE and not request.shared and media_type(request) in ("", JSON):
         duplicates = schema.duplicate_fields(request.body, data)
-    return checked(request, data, gvk, definition, validation, duplicates)
+    custom = row.custom if expected is None else None
+    return checked(request, data, gvk, definition, validation, duplicates, custom)
 
 
 def field_validation(request: Request) -> str:
@@ -213,8 +214,10 @@ def checked(
     definition: str,
     validation: str = schema.IGNORE,
     duplicates: Sequence[str] = (),
+    custom: Custom | None = None,
 ) -> Object:
-    """``data`` as a new object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types."""
+    """``data`` as a new object of ``gvk``: raises ApiError 400 if it is of another kind or of wrong types. ``custom``
+    knows the schema if the tables do not."""
     if not isinstance(data, dict):
         raw = request.body if isinstance(request.body, bytes) else orjson.dumps(data)
         what = "null" if data is None else schema.json_type(data)
@@ -243,6 +246,10 @@ def checked(
         )
     whole = {"kind": kind, "apiVersion": api_version, "metadata": metadata, **data}
     whole["kind"], whole["apiVersion"], whole["metadata"] = kind, api_version, metadata
+    if custom is not None:
+        obj, warnings = custom.decode(whole, validation, duplicates)
+        request.warnings += warnings
+        return obj
     if not definition:
         return whole
     obj, warnings = schema.decode_object(gvk, definition, whole, validation, duplicates)

@@ -57,28 +57,42 @@ def decoded(kv: KeyValue) -> Object:
 
 
 def is_stored_form(row: Resource) -> bool:
-    """Whether the stored bytes are this version's own."""
+    """Whether objects are stored in this version."""
     storage = row.storage
     return row.version == storage.version and row.group == storage.group
 
 
-def read(kv: KeyValue, row: Resource) -> Object:
-    """The object of ``kv`` as ``row``'s version has it; shared and read-only."""
-    obj = decoded(kv)
-    if is_stored_form(row):
-        return obj
-    obj = meta.copy(obj)
+def _as_stored(kv: KeyValue, row: Resource) -> bool:
+    """Whether the stored bytes of ``kv`` are what ``row``'s version has to say of it."""
+    if not is_stored_form(row):
+        return False
+    custom = row.custom
+    if custom is None or kv.mod_revision > custom.revised or custom.settled.get(kv.key) == kv.mod_revision:
+        return True
+    _converted(kv, row)
+    return custom.settled.get(kv.key) == kv.mod_revision
+
+
+def _converted(kv: KeyValue, row: Resource) -> Object:
+    """A new object of ``kv`` in ``row``'s version."""
+    stored = decoded(kv)
+    obj: Object = meta.copy(stored)
     obj["apiVersion"] = row.api_version
     obj["kind"] = row.kind
     row.from_storage(obj)
-    return cast(Object, obj)
+    if row.custom is not None and is_stored_form(row) and obj == stored:
+        row.custom.settled[kv.key] = kv.mod_revision
+    return obj
+
+
+def read(kv: KeyValue, row: Resource) -> Object:
+    """The object of ``kv`` as ``row``'s version has it; shared and read-only."""
+    return decoded(kv) if _as_stored(kv, row) else _converted(kv, row)
 
 
 def rendered(kv: KeyValue, row: Resource) -> bytes:
     """The bytes of ``kv`` as ``row``'s version has it."""
-    if is_stored_form(row):
-        return kv.value
-    return orjson.dumps(read(kv, row))
+    return kv.value if _as_stored(kv, row) else orjson.dumps(_converted(kv, row))
 
 
 def to_stored(obj: Object, row: Resource) -> bytes:
@@ -93,7 +107,7 @@ def to_stored(obj: Object, row: Resource) -> bytes:
 
 def deleted_bytes(previous: KeyValue, row: Resource, revision: int) -> bytes:
     """The last state of a deleted object, with the revision of its deletion, as a watch reports it."""
-    if is_stored_form(row):
+    if _as_stored(previous, row):
         return stamp(previous.value, revision)
     return orjson.dumps(deleted(previous, row, revision))
 

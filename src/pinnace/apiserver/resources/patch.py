@@ -46,13 +46,13 @@ def insists(data: Any) -> bool:
 def decode(request: Request, new: Any, old: Object, row: Resource, validation: str) -> Object:
     """``new`` checked against the schema; its fields that are ``old``'s own were checked before, and stay shared."""
     if not isinstance(new, dict):
-        return body.checked(request, new, row.gvk, row.definition, validation)
+        return body.checked(request, new, row.gvk, row.definition, validation, custom=row.custom)
     kept = {name: value for name, value in new.items() if value is old.get(name) and isinstance(value, dict | list)}
     if not kept:
-        return body.checked(request, new, row.gvk, row.definition, validation)
+        return body.checked(request, new, row.gvk, row.definition, validation, custom=row.custom)
     kept.pop("metadata", None)  # changed in place later
     changed = {name: value for name, value in new.items() if name not in kept}
-    made = body.checked(request, changed, row.gvk, row.definition, validation)
+    made = body.checked(request, changed, row.gvk, row.definition, validation, custom=row.custom)
     made.update(kept)
     return made
 

@@ -120,4 +120,5 @@ def rows(objects: Sequence[Object], row: Resource, include: str, now: float) -> 
 
 
 def list_head(row: Resource, metadata: Object) -> dict[str, Any]:
-    return {"kind": row.kind + "List", "apiVersion": row.api_version, "metadata": metadata}
+    kind = row.custom.list_kind if row.custom is not None else row.kind + "List"
+    return {"kind": kind, "apiVersion": row.api_version, "metadata": metadata}
