@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pinnace.cluster import config
 from pinnace.cluster.errors import ClusterError, Exit
@@ -27,12 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--store", metavar="URL", default="", help="sqlite:///PATH or memory://; default: in the data directory")
     add("--parts", default=",".join(config.PARTS), help="which parts to run; default: %(default)s")
     add("--detach", action="store_true", help="return when the cluster is ready; it goes on in the background")
-    add(
-        "--load-balancer-pool",
-        default=config.LOAD_BALANCER_POOL,
-        metavar="CIDR|FIRST-LAST|none",
-        help="addresses for Services of type LoadBalancer; default: %(default)s",
-    )
+    _load_balancer_pool(up)
     add("--timeout", default="60s", help="how long to wait for it to get ready; default: %(default)s")
 
     status = verbs.add_parser("status", help="say how the cluster is")
@@ -52,7 +48,41 @@ def build_parser() -> argparse.ArgumentParser:
     _data_dir(load)
 
     verbs.add_parser("version", help="print the versions")
+    _parts(verbs)
     return parser
+
+
+def _parts(verbs: Any) -> None:
+    """The parts that also run as processes of their own, with the options that they have upstream."""
+    controllers = verbs.add_parser("controllers", help="run the controllers alone, as a client of an API server")
+    _apart(controllers, 10257)
+    add = controllers.add_argument
+    add("--cluster-cidr", metavar="CIDR", default=config.POD_CIDR, help="addresses of all Pods; default: %(default)s")
+    add("--node-cidr-mask-size", metavar="BITS", type=int, default=24, help="a node's part of it; default: %(default)s")
+    add("--root-ca-file", metavar="FILE", type=Path, help="what Pods verify the API server with; default: as we do")
+    add("--cluster-signing-cert-file", metavar="FILE", type=Path, help="signs certificate requests; default: none are")
+    add("--cluster-signing-key-file", metavar="FILE", type=Path, help="its key")
+    _load_balancer_pool(controllers)
+    _apart(verbs.add_parser("scheduler", help="run the scheduler alone, as a client of an API server"), 10259)
+
+
+def _apart(parser: argparse.ArgumentParser, port: int) -> None:
+    add = parser.add_argument
+    add("--kubeconfig", metavar="FILE", type=Path, required=True, help="how to reach the API server, and as whom")
+    add(
+        "--leader-elect", choices=("true", "false"), default="true", help="work only while no other does; default: true"
+    )
+    add("--bind-address", metavar="ADDRESS", default="127.0.0.1", help="where /healthz is; default: %(default)s")
+    add("--secure-port", metavar="PORT", default=str(port), help="its port, 0 for none; default: %(default)s")
+
+
+def _load_balancer_pool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--load-balancer-pool",
+        default=config.LOAD_BALANCER_POOL,
+        metavar="CIDR|FIRST-LAST|none",
+        help="addresses for Services of type LoadBalancer; default: %(default)s",
+    )
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +121,10 @@ def _run(options: argparse.Namespace) -> int:
             from pinnace.cli import down
 
             return down.run(options.data_dir, purge=options.purge, timeout=config.parse_duration(options.timeout))
+        case "controllers" | "scheduler":
+            from pinnace.cli import apart
+
+            return apart.controllers(options) if options.verb == "controllers" else apart.scheduler(options)
         case "image":
             from pinnace.cli import image
 

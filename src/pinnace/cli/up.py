@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.detach:
             return _detach(chosen, directory, timeout)
-        return _serve(chosen, directory, timeout, _say, _say)
+        return _serve(chosen, directory, timeout, say, say)
     finally:
         directory.release()
 
@@ -57,7 +57,7 @@ def _simulated_nodes(count: int | None) -> int | None:
     return count
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(line, flush=True)
 
 
@@ -74,7 +74,7 @@ def _serve(chosen: ClusterConfig, directory: DataDir, timeout: float, report: Re
 
     from pinnace.cluster.cluster import Cluster
 
-    _log_to_stderr()
+    log_to_stderr()
     cluster = Cluster(chosen, directory, report, clock, certificates)
     return uvloop.run(_serve_async(cluster, timeout, report, ready))
 
@@ -101,7 +101,7 @@ async def _serve_async(cluster: Cluster, timeout: float, report: Report, ready: 
     return 0
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Warnings of the parts go to standard error: the terminal, or a detached cluster's log."""
     import logging
 
@@ -190,7 +190,7 @@ def _relay(child: int, receiving: int, directory: DataDir, timeout: float) -> in
             if kind == _FAILED:
                 failure.append(line)
             else:
-                _say(line)
+                say(line)
                 was_ready = was_ready or kind == _READY
         if was_ready:
             return 0

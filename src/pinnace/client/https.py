@@ -7,6 +7,7 @@ one if it may be repeated. A token file is read again every minute, as bound tok
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -28,6 +29,13 @@ POOL = 16
 #: Seconds until a request without an answer is given up; watches and logs have no limit once they are answered.
 TIMEOUT = 60.0
 TOKEN_SECONDS = 60.0
+#: After 30 s of silence three questions, 10 s apart; data that nobody acknowledges for a minute.
+_KEEPALIVE = (
+    (socket.TCP_KEEPIDLE, 30),
+    (socket.TCP_KEEPINTVL, 10),
+    (socket.TCP_KEEPCNT, 3),
+    (socket.TCP_USER_TIMEOUT, 60_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class Https:
             ("Accept", "application/json"),
         ]
         self._idle: list[HttpConnection] = []
-        self._token = credentials.token
+        #: The bearer token that is sent; with a token file, what was read last.
+        self.token = credentials.token
         self._token_read = float("-inf")
         self._closed = False
 
@@ -147,6 +156,7 @@ class Https:
         connection = await HttpConnection.connect(
             self._host, self._port, self._tls, server_name=self._credentials.server_name or None
         )
+        _find_dead_peers(connection)
         try:
             return connection, await connection.request(method, target, headers, body)
         except BaseException:
@@ -162,14 +172,24 @@ class Https:
     def _bearer(self) -> str:
         file = self._credentials.token_file
         if file is not None and self._clock.monotonic() - self._token_read > TOKEN_SECONDS:
-            self._token = file.read_text().strip()
+            self.token = file.read_text().strip()
             self._token_read = self._clock.monotonic()
-        return self._token
+        return self.token
 
     async def close(self) -> None:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+
+def _find_dead_peers(connection: HttpConnection) -> None:
+    """Have the kernel end the connection within a minute of the peer's machine being gone without a word: a watch
+    sends nothing, and would wait for ever."""
+    sock: socket.socket | None = connection.writer.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _event(line: bytes) -> WatchEvent:

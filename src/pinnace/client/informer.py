@@ -28,6 +28,8 @@ Handler = Callable[[Object | None, Object | None], None]
 IndexFunction = Callable[[Object], Iterable[str]]
 #: Objects asked for per page while listing.
 PAGE = 500
+#: Seconds that a watch without events lasts at least; after one that the server ended sooner the next waits.
+SHORT_WATCH = 1.0
 
 
 class Informer:
@@ -106,7 +108,10 @@ class Informer:
                 if not version:
                     version = await self._list()
                     backoff.forget(self.gvr)
+                before, began = version, self._clock.monotonic()
                 version = await self._watch(version, backoff)
+                if version == before and self._clock.monotonic() - began < SHORT_WATCH:
+                    await self._clock.sleep(jitter(backoff.next(self.gvr), 0.5, random))
             except (ApiError, OSError, TimeoutError) as error:
                 if is_reason(error, "Expired", "Gone"):
                     version = ""

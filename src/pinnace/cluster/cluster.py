@@ -51,7 +51,7 @@ class Cluster:
         self.clock = clock
         self._directory = directory
         self._report = report
-        self._plane = ControlPlane(chosen, clock, certificates)
+        self._plane = ControlPlane(chosen, clock, certificates, pods_are_real=self._pods_are_real)
         self._started: list[Part] = []
         self._informers: list[Informers] = []
         self._node_part: RealNode | None = None
@@ -60,6 +60,10 @@ class Cluster:
         self._waiting_for: set[str] = set()
         self._importing = asyncio.Lock()
         self._unpublish: Callable[[], None] = lambda: None
+
+    def parts(self) -> tuple[Part, ...]:
+        """What runs, in the order in which it was started."""
+        return tuple(self._started)
 
     # -- start
 
@@ -142,7 +146,20 @@ class Cluster:
             certificate=pki.certificate("admin").read_bytes(),
             key=pki.key("admin").read_bytes(),
         )
+        for part, user in (("controller-manager", identities.CONTROLLER_MANAGER), ("scheduler", identities.SCHEDULER)):
+            self._leave_kubeconfig(part, user.name)
         self._announce()
+
+    def _leave_kubeconfig(self, part: str, user: str) -> None:
+        """For the part as a process of its own; its file has the name that kubeadm gives it."""
+        pki = self._plane.pki
+        text = kubeconfig.part_kubeconfig(
+            user,
+            server=self._plane.advertised_url,
+            ca=pki.certificate("ca").read_bytes(),
+            user=kubeconfig.certificate_user(pki.certificate(part).read_bytes(), pki.key(part).read_bytes()),
+        )
+        self._directory.keep(f"{part}.conf", text)
 
     def _announce(self) -> None:
         self._directory.announce(
@@ -206,6 +223,7 @@ class Cluster:
     async def _network(self) -> list[Part]:
         if not self._real_node():
             return []
+        await self._import("pinnace.cluster.realnetwork")
         from pinnace.cluster.realnetwork import RealNetwork
 
         client = self.client(identities.NETWORK)
@@ -241,6 +259,9 @@ class Cluster:
         if self._real is None:
             self._real = self._decide_node()
         return self._real
+
+    def _pods_are_real(self) -> bool:
+        return "network" in self.config.parts and self._real_node()
 
     def _decide_node(self) -> bool:
         if self.config.runtime == "simulated":

@@ -94,6 +94,23 @@ def parse_pool(text: str) -> str:
     return text
 
 
+def parse_port(option: str, text: str) -> int:
+    """Raises ClusterError (usage)."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise ClusterError(Exit.USAGE, f"{option} {text!r}: expected a port from 0 to 65535")
+    return int(text)
+
+
+def parse_cidr(option: str, text: str) -> str:
+    """An IPv4 network. Raises ClusterError (usage)."""
+    import ipaddress
+
+    try:
+        return str(ipaddress.IPv4Network(text))
+    except ValueError as error:
+        raise ClusterError(Exit.USAGE, f"{option} {text!r}: {error}") from error
+
+
 class ClusterConfig(NamedTuple):
     """One cluster. ``store`` is "" for SQLite in the data directory. ``simulated_nodes`` is None for: one if there is
     no real node, else none."""

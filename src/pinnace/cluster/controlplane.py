@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+from collections.abc import Callable
 
 from pinnace.api import builtin
 from pinnace.apiserver.admission.chain import default_admission
@@ -12,7 +13,7 @@ from pinnace.apiserver.allocation.services import ServiceAllocator
 from pinnace.apiserver.auth import stack
 from pinnace.apiserver.bootstrap import objects, reconcile
 from pinnace.apiserver.server import ApiServer, stamp
-from pinnace.cluster import config
+from pinnace.cluster import config, machine
 from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.errors import ClusterError, Exit
@@ -21,13 +22,20 @@ from pinnace.core.supervisor import Tasks
 from pinnace.store.open import open_store
 from pinnace.store.protocol import Store, StoreError
 
+_ANY = frozenset(("0.0.0.0", "::"))
+_LOOPBACK = frozenset(("127.0.0.1", "::1"))
+
 
 class ControlPlane:
     """The API server and what it stands on (a ``core.supervisor.Part``)."""
 
     name = "apiserver"
 
-    def __init__(self, chosen: ClusterConfig, clock: Clock, certificates: Certificates) -> None:
+    def __init__(
+        self, chosen: ClusterConfig, clock: Clock, certificates: Certificates, *, pods_are_real: Callable[[], bool]
+    ) -> None:
+        """``pods_are_real()``: whether there will be ``config.HOST_ADDRESS`` on this machine, for its Pods."""
+        self._pods_are_real = pods_are_real
         self._config = chosen
         self._clock = clock
         self._certificates = certificates
@@ -48,16 +56,25 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
+        """For clients on this machine."""
         host, port = self.address
-        if host in ("0.0.0.0", "::"):
-            host = "127.0.0.1"
-        return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        return _url("127.0.0.1" if host in _ANY else host, port)
+
+    @property
+    def advertised(self) -> tuple[str, int]:
+        """Where other machines and Pods reach it: where it listens or, listening everywhere, where this machine is."""
+        host, port = self.address
+        return machine.primary_address() if host in _ANY else host, port
+
+    @property
+    def advertised_url(self) -> str:
+        return _url(*self.advertised)
 
     async def listen_for_pods(self) -> None:
         """Serve where ``default/kubernetes`` leads, once the host has that address. Raises ClusterError."""
         assert self.server is not None
-        host, port = self.address
-        if host not in ("127.0.0.1", "::1"):
+        host, port = self.advertised
+        if host not in _LOOPBACK:
             return
         try:
             await self.server.listen_also(config.HOST_ADDRESS, port)
@@ -140,8 +157,8 @@ class ControlPlane:
 
     async def _bootstrap(self) -> None:
         assert self._store is not None
-        host, port = self.address
-        reached = config.HOST_ADDRESS if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host
+        host, port = self.advertised
+        reached = config.HOST_ADDRESS if host in _LOOPBACK and self._pods_are_real() else host
         authority = self.pki.certificate("ca").read_text()
         front_proxy = self.pki.certificate("front-proxy-ca").read_text()
         endpoint = objects.Endpoint(config.KUBERNETES_SERVICE_IP, reached, port)
@@ -168,3 +185,7 @@ class ControlPlane:
         if self._store is not None:
             await self._store.close()
             self._store = None
+
+
+def _url(host: str, port: int) -> str:
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

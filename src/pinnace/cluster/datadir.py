@@ -6,6 +6,7 @@
     format         the layout's version, written once
     run.json       how to reach the running cluster; only true while the lock is held
     pinnace.log    what a detached cluster prints
+    *.conf         kubeconfigs for parts that run as processes of their own
     pki/ store/ node/   each of its own room
 """
 
@@ -92,6 +93,15 @@ class DataDir:
         finally:
             os.close(descriptor)
         os.replace(unfinished, self.path / name)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Have ``content`` in a file of the directory, which only its owner may read."""
+        try:
+            if (self.path / name).read_bytes() == content:
+                return
+        except FileNotFoundError:
+            pass
+        self.write(name, content)
 
     def announce(self, facts: dict[str, Any]) -> None:
         """Tell other commands how to reach the cluster this process runs."""

@@ -25,20 +25,7 @@ def write_kubeconfig(
 ) -> Callable[[], None]:
     """Add or replace ``context`` (its cluster and user have the same name) and make it current. The certificates and
     the key are PEM. Returns how to undo it, which leaves a file alone that was written since. Raises ClusterError."""
-    entries = {
-        "clusters": {
-            "name": context,
-            "cluster": {"server": server, "certificate-authority-data": base64.b64encode(ca).decode()},
-        },
-        "contexts": {"name": context, "context": {"cluster": context, "user": context}},
-        "users": {
-            "name": context,
-            "user": {
-                "client-certificate-data": base64.b64encode(certificate).decode(),
-                "client-key-data": base64.b64encode(key).decode(),
-            },
-        },
-    }
+    entries = _entries(context, context, context, server, ca, certificate_user(certificate, key))
     path = _resolved(path)
     config = _load(path)
     before = path.read_bytes() if path.exists() else None
@@ -51,6 +38,33 @@ def write_kubeconfig(
         text = _dump(config)
     _save(path, text)
     return lambda: _put_back(path, text, before)
+
+
+def certificate_user(certificate: bytes, key: bytes) -> dict[str, Any]:
+    """A kubeconfig's user with these PEMs."""
+    return {
+        "client-certificate-data": base64.b64encode(certificate).decode(),
+        "client-key-data": base64.b64encode(key).decode(),
+    }
+
+
+def part_kubeconfig(name: str, *, server: str, ca: bytes, user: dict[str, Any]) -> bytes:
+    """The kubeconfig of a part that runs on its own as the user ``name``, with kubeadm's names for the rest."""
+    context = f"{name}@kubernetes"
+    return _new_text(_entries("kubernetes", context, name, server, ca, user), context)
+
+
+def _entries(
+    cluster: str, context: str, name: str, server: str, ca: bytes, user: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    return {
+        "clusters": {
+            "name": cluster,
+            "cluster": {"server": server, "certificate-authority-data": base64.b64encode(ca).decode()},
+        },
+        "contexts": {"name": context, "context": {"cluster": cluster, "user": name}},
+        "users": {"name": name, "user": user},
+    }
 
 
 def _put_back(path: Path, written: bytes, before: bytes | None) -> None:

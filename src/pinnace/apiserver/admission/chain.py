@@ -75,7 +75,7 @@ def default_admission(
     return AdmissionChain(
         (
             NamespaceLifecycle(view),
-            *([ServiceAccount(view, clock)] if service_accounts else []),
+            ServiceAccount(view, clock, always=service_accounts),
             TaintNodesByCondition(),
             LimitRanger(view),
             PodSecurity(view),

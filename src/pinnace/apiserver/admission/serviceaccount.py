@@ -28,9 +28,11 @@ _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 class ServiceAccount:
     name = "ServiceAccount"
 
-    def __init__(self, view: View, clock: Clock) -> None:
+    def __init__(self, view: View, clock: Clock, *, always: bool = True) -> None:
+        """Not ``always``: only once controllers have made accounts; where there are none, nobody could make a Pod."""
         self._view = view
         self._clock = clock
+        self._always = always
 
     def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
         if (group, plural) != ("", "pods"):
@@ -40,6 +42,8 @@ class ServiceAccount:
         )
 
     def admit(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:
+        if not self._always and self._view.get("", "serviceaccounts", "kube-system", DEFAULT) is None:
+            return None
         spec = (attributes.object or {}).get("spec")
         if isinstance(spec, dict) and attributes.operation == CREATE:
             wanted = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT
