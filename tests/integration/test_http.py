@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import re
@@ -16,7 +17,8 @@ from tests.integration.apiserver import Api, closed, running
 
 from pinnace.api.resources import CONFIG_MAPS
 from pinnace.apiserver import pipeline
-from pinnace.apiserver.http import server
+from pinnace.apiserver.http import listener, server
+from pinnace.apiserver.http.connection import Connection
 from pinnace.apiserver.resources import codec
 from pinnace.store.protocol import Put, Txn
 
@@ -123,17 +125,59 @@ async def test_pipelined_requests_are_answered_in_order(served: Api) -> None:
     assert codes == [b"201", b"200"] * 40 + [b"200"]
 
 
-async def test_broken_tls_and_plain_http_leave_others_alone(served: Api) -> None:
-    for sent in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00" * 100):
+async def test_plain_http_is_told_so(served: Api) -> None:
+    for method in (b"GET / HTTP/1.1\r\n", b"PATCH /api/v1/nodes/n HTTP/1.1\r\nContent-Length: 900000\r\n"):
+        reader, writer = await asyncio.open_connection(served.host, served.port)
+        writer.write(method + b"Host: a\r\n\r\n" + b"x" * 900_000)
+        answer = await reader.read()
+        assert answer == b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+        writer.close()
+    await healthy(served)
+
+
+async def test_a_failed_handshake_is_logged_and_leaves_others_alone(
+    served: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pinnace.apiserver.http")
+    for sent in (b"\x16\x03\x01\x00\x05hello", b"\x00" * 100):
         reader, writer = await asyncio.open_connection(served.host, served.port)
         writer.write(sent)
         async with asyncio.timeout(10):
-            await reader.read()
+            assert (await reader.read())[:1] in (b"\x15", b"")  # an alert
         writer.close()
+    assert [record.message for record in caplog.records if "TLS handshake error from 127.0.0.1:" in record.message]
     untrusted = ssl.create_default_context()
     with pytest.raises(ssl.SSLError):
         await asyncio.open_connection(served.host, served.port, ssl=untrusted, server_hostname="localhost")
     await healthy(served)
+
+
+async def test_who_says_nothing_is_dropped(served: Api) -> None:
+    reader, writer = await asyncio.open_connection(served.host, served.port)
+    await healthy(served)
+    for _ in range(listener.PATIENCE + 2):
+        served.server._http._sweep()
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_lost_connection_is_no_garbage(served: Api) -> None:
+    """Nothing of it waits for the cycle collector, which would hold the event loop."""
+    await healthy(served)
+    gc.collect()
+    gc.disable()
+    try:
+        connection = await served.connect()
+        await (await connection.request("GET", "/livez", [("Host", "a")])).read()
+        connection.close()
+        await closed(connection)
+        while served.server._http.connections:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection)]
+    finally:
+        gc.enable()
 
 
 async def test_clients_that_go_away_leave_nothing_behind(served: Api) -> None:

@@ -42,6 +42,21 @@ AT_ONCE = 1024 * 1024
 HIGH_WATER = 1024 * 1024
 
 
+class _Gone(asyncio.Transport):
+    """The transport of a connection that is lost."""
+
+    def write(self, data: object) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def is_closing(self) -> bool:
+        return True
+
+
+GONE = _Gone()
+
+
 class Connection(asyncio.Protocol):
     """See the module's docstring."""
 
@@ -97,8 +112,13 @@ class Connection(asyncio.Protocol):
             self._pipe.feed(b"")
         elif self._task is not None:
             self._task.cancel()
+        # The transport and the parser know this connection: left in cycles, each would wait for the cycle collector.
+        self._transport = GONE
+        self._parser = cast(httptools.HttpRequestParser, None)
 
     def data_received(self, data: bytes) -> None:
+        if self.lost:  # what waited behind a request that asked for an upgrade
+            return
         self.tick = self._server.tick
         if self._pipe is not None:
             self._pipe.feed(data)

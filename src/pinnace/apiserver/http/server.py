@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any
 
+from pinnace.apiserver.http import listener
 from pinnace.apiserver.http.connection import Connection
+from pinnace.apiserver.http.listener import Listener, TellingTls
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.response import Answer
 from pinnace.core.clock import Clock, Timer
@@ -36,6 +37,8 @@ class HttpServer:
         self.handler = handler
         self.clock = clock
         self.tls = tls
+        if tls is not None:
+            tls.sslobject_class = TellingTls
         self.tick = 0
         self.stopping = False
         #: Answers given, by verb and code.
@@ -43,7 +46,7 @@ class HttpServer:
         self._date = b""
         self._date_second = 0
         self._connections: set[Connection] = set()
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listeners: list[Listener] = []
         self._sweeper: Timer | None = None
         self._emptied: asyncio.Event = asyncio.Event()
 
@@ -66,23 +69,18 @@ class HttpServer:
 
     async def listen(self, host: str, port: int) -> tuple[str, int]:
         """Serve on an address; return the one it became (port 0 picks one). Raises OSError."""
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_server(
-            lambda: Connection(self),
-            host,
-            port,
-            ssl=self.tls,
-            backlog=1024,
-            ssl_handshake_timeout=30.0 if self.tls else None,
-            ssl_shutdown_timeout=1.0 if self.tls else None,
-        )
-        for sock in listener.sockets:  # inherited by what it accepts: finds clients that are gone without a word
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._listeners.append(listener)
+        made = [
+            Listener(sock, self.tls, self.clock, lambda: Connection(self), self._room)
+            for sock in await listener.bind(host, port)
+        ]
+        self._listeners += made
         if self._sweeper is None:
             self._sweeper = self.clock.call_later(TICK, self._sweep)
-        address: Sequence[Any] = listener.sockets[0].getsockname()
-        return str(address[0]), int(address[1])
+        return made[0].address
+
+    def _room(self) -> int:
+        """How many more clients may come."""
+        return MAX_CONNECTIONS - len(self._connections) - sum(each.arriving for each in self._listeners)
 
     def admit(self, connection: Connection) -> bool:
         if len(self._connections) >= MAX_CONNECTIONS or self.stopping:
@@ -101,6 +99,8 @@ class HttpServer:
             idle = connection.reading and self.tick - connection.tick > IDLE_TICKS
             if idle or (connection.began is not None and self.tick - connection.began > REQUEST_TICKS):
                 connection.abort()
+        for each in self._listeners:
+            each.sweep()
         self._sweeper = self.clock.call_later(TICK, self._sweep)
 
     async def stop(self) -> None:
@@ -108,8 +108,8 @@ class HttpServer:
         self.stopping = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for listener in self._listeners:
-            listener.close()
+        for each in self._listeners:
+            await each.close()
         for connection in list(self._connections):
             connection.shut_down()
         if self._connections:
@@ -119,6 +119,4 @@ class HttpServer:
             timer.cancel()
         for connection in list(self._connections):
             connection.abort()
-        for listener in self._listeners:
-            await listener.wait_closed()
         self._listeners.clear()
