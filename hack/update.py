@@ -8,9 +8,9 @@
 
 The schemas come from PyPI's kubernetes-validate (a development dependency). ``--facts DIR`` imports ``resources.json``
 anew from a directory with a list of resources; without it the checked-in rows are kept and only their definitions are
-looked up again. ``--go DIR`` imports ``hack/go_fields.txt`` and ``present.txt`` anew from checkouts of k8s.io's api, apimachinery,
-apiextensions-apiserver and kube-aggregator beside each other. ``--verify`` writes nothing and fails if a table differs
-from what an update would write.
+looked up again. ``--go DIR`` imports ``hack/go_fields.txt`` and ``present.txt`` anew from checkouts of k8s.io's api,
+apimachinery, apiextensions-apiserver and kube-aggregator beside each other. ``--verify`` writes nothing and fails if a
+table differs from what an update would write.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Types as apply sees them: how each list and map of an object merges.
 
-A ``Type`` is what a value may be: a scalar, a list, a map, or several of these. ``of_definition`` gives the types of the
-built-in kinds from the generated tables, ``of_structural`` those of a CustomResourceDefinition's version, and
+A ``Type`` is what a value may be: a scalar, a list, a map, or several of these. ``of_definition`` gives the types of
+the built-in kinds from the generated tables, ``of_structural`` those of a CustomResourceDefinition's version, and
 ``DEDUCED`` is the type of objects without a schema. Types are compiled when they are first walked and then shared.
 """
 

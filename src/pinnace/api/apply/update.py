@@ -1,0 +1,131 @@
+"""Ownership after a create, an update or a patch: who writes a field owns it, and nobody else does any more."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import orjson
+
+from pinnace.api.apply import fieldset, managers
+from pinnace.api.apply.compare import compare
+from pinnace.api.apply.fieldset import EMPTY, FieldsError, Set
+from pinnace.api.apply.managers import Entry, Identity, Managed
+from pinnace.api.apply.reset import NEVER
+from pinnace.api.apply.typed import Type
+from pinnace.api.types import Object
+
+#: Sets of the specs that were written lately: objects of one template have equal ones.
+KEPT_SPECS = 512
+LONGEST_SPEC = 8192
+_specs: dict[tuple[int, bytes], tuple[Type, Set]] = {}
+
+
+class Versions(Protocol):
+    """A kind in its versions."""
+
+    def type_of(self, api_version: str) -> Type | None:
+        """None for a version that is not served any more."""
+
+    def convert(self, obj: Object, api_version: str) -> Object:
+        """``obj`` in another version that has a type; itself if it is in that one already."""
+
+
+def claimed(live: Any, sent: Any, subresource: str) -> Managed:
+    """The entries to go on from: those of the live object, or what a client puts in their place."""
+    if subresource or sent is None or sent is live or sent == live:
+        return managers.read(live or ())
+    if managers.is_reset(sent):
+        return {}
+    try:
+        return managers.decode(sent) or managers.read(live or ())
+    except FieldsError:
+        return managers.read(live or ())
+
+
+def of_new(type_: Type, obj: Object) -> Set:
+    """The fields of an object that was not there before."""
+    type_.ready()
+    spec = obj.get("spec")
+    if type(spec) is not dict:
+        return compare(type_, {}, obj)[0]
+    key = orjson.dumps(spec)
+    known = _specs.get((id(type_), key)) if len(key) <= LONGEST_SPEC else None
+    if known is None:
+        changed = compare(type_, {}, {"spec": spec})[0]
+        if len(key) <= LONGEST_SPEC:
+            if len(_specs) >= KEPT_SPECS:
+                _specs.clear()
+            known = _specs[(id(type_), key)] = (type_, changed)
+    else:
+        changed = known[1]
+    rest = compare(type_, {}, {name: value for name, value in obj.items() if name != "spec"})[0]
+    return fieldset.ordered({**rest, **changed})
+
+
+def created(type_: Type, obj: Object, who: Identity, api_version: str, now: str, ignored: Set) -> list[Object]:
+    """``metadata.managedFields`` of a new object."""
+    fields = fieldset.difference(fieldset.without(of_new(type_, obj), ignored), NEVER)
+    return managers.write({who: Entry(fields, api_version, now)}) if fields else []
+
+
+def updated(
+    versions: Versions, old: Object, new: Object, managed: Managed, who: Identity, now: str, ignored: Set
+) -> Managed:
+    """``managed`` after ``who`` has made ``new``, in the same version, of ``old``."""
+    version = new["apiVersion"]
+    changed, removed = changes(versions, old, new, version, ignored)
+    if not changed and not removed:
+        return managed
+    mine = fieldset.difference(changed, NEVER)
+    left = without_changed(versions, old, new, managed, who, (version, changed, removed), ignored)
+    previous = left.get(who)
+    if previous is not None:
+        kept = fieldset.difference(previous.fields, removed)
+        fields = fieldset.union(kept, mine)
+        if not fields:
+            del left[who]
+        elif mine or fields is not previous.fields:
+            left[who] = Entry(fields, version, now if mine else previous.time)
+    elif mine:
+        left[who] = Entry(mine, version, now)
+    return managers.capped(left)
+
+
+def changes(versions: Versions, old: Object, new: Object, version: str, ignored: Set) -> tuple[Set, Set]:
+    type_ = versions.type_of(version)
+    if type_ is None:
+        return EMPTY, EMPTY
+    changed, removed = compare(type_, old, new)
+    return fieldset.without(changed, ignored), fieldset.without(removed, ignored)
+
+
+def without_changed(
+    versions: Versions,
+    old: Object,
+    new: Object,
+    managed: Managed,
+    who: Identity,
+    change: tuple[str, Set, Set],
+    ignored: Set,
+) -> Managed:
+    """``managed`` where everybody but ``who`` has lost what changed or is gone. ``change`` is that, by version; what
+    is ignored is ignored in all of them."""
+    known = {change[0]: change[1:]}
+    left: Managed = {}
+    for other, entry in managed.items():
+        if other == who:
+            left[other] = entry
+            continue
+        of = known.get(entry.api_version)
+        if of is None:
+            if versions.type_of(entry.api_version) is None:
+                continue  # nobody can write this version any more
+            before = versions.convert(old, entry.api_version)
+            after = versions.convert(new, entry.api_version)
+            of = known[entry.api_version] = changes(versions, before, after, entry.api_version, ignored)
+        fields = fieldset.difference(fieldset.difference(entry.fields, of[0]), of[1])
+        if fields is entry.fields:
+            left[other] = entry
+        elif fields:
+            left[other] = Entry(fields, entry.api_version, entry.time)
+    return left
