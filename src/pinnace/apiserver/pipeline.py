@@ -7,7 +7,7 @@ Decisions of the authorizer are cached as long as its ``generation`` stays.
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from pinnace.api import errors
@@ -49,6 +49,14 @@ class NonResources(Protocol):
         """Raises ApiError or answers 404 itself."""
 
 
+class Interceptor(Protocol):
+    """Stands between a request, of which it is known who sends it, and what becomes of it. For tests of clients."""
+
+    def __call__(self, request: Request, proceed: Callable[[Request], Result]) -> Result:
+        """What ``proceed(request)`` answers, or anything else. May raise ApiError; ConnectionError if the request is
+        from this process."""
+
+
 class Pipeline:
     """See the module's docstring. Without an authorizer everything is allowed: for tests only."""
 
@@ -68,6 +76,7 @@ class Pipeline:
         self._authenticator = authenticator
         self._impersonator = impersonator
         self._authorizer = authorizer
+        self.interceptor: Interceptor | None = None
         self._decisions: dict[tuple[Any, ...], tuple[bool, str]] = {}
         self._decided_at = -1
         self._infos: dict[tuple[str, str], RequestInfo] = {}
@@ -88,13 +97,13 @@ class Pipeline:
             if self._impersonator is None:
                 raise errors.forbidden("", "users", headers.get("impersonate-user", ""), "impersonation is not set up")
             request.user = self._impersonator.impersonate(user, headers)
-        return self._admit(request)
+        return self._admit(request) if self.interceptor is None else self.interceptor(request, self._admit)
 
     def handle_as(self, request: Request, user: User) -> Result:
         """A request from this process, by ``user``. Raises ApiError."""
         request.user = user
         request.info = paths.parse(request)
-        return self._admit(request)
+        return self._admit(request) if self.interceptor is None else self.interceptor(request, self._admit)
 
     def _asked(self, request: Request) -> RequestInfo:
         """What is asked; taken apart once for each of the paths asked for most lately."""

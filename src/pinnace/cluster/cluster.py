@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pinnace
 from pinnace.api import meta
 from pinnace.api.resources import NODES
+from pinnace.apiserver.pipeline import Interceptor
 from pinnace.apiserver.request import User
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
@@ -61,6 +62,11 @@ class Cluster:
         self._importing = asyncio.Lock()
         self._unpublish: Callable[[], None] = lambda: None
 
+    def intercept(self, interceptor: Interceptor) -> None:
+        """Before the start: have every request go through ``interceptor``."""
+        self._plane.interceptor = interceptor
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """What runs, in the order in which it was started."""
         return tuple(self._started)

@@ -12,6 +12,7 @@ from pinnace.apiserver.admission.chain import default_admission
 from pinnace.apiserver.allocation.services import ServiceAllocator
 from pinnace.apiserver.auth import stack
 from pinnace.apiserver.bootstrap import objects, reconcile
+from pinnace.apiserver.pipeline import Interceptor
 from pinnace.apiserver.server import ApiServer, stamp
 from pinnace.cluster import config, machine
 from pinnace.cluster.certificates import Certificates
@@ -47,6 +48,8 @@ class ControlPlane:
         self.server: ApiServer | None = None
         #: Where the kubelets of this process listen, by node.
         self.near_kubelets: dict[str, tuple[str, int]] = {}
+        #: For tests of clients: what stands in the way of every request.
+        self.interceptor: Interceptor | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -111,6 +114,7 @@ class ControlPlane:
                 service_accounts="controllers" in self._config.parts,
             ),
         )
+        self.server.pipeline.interceptor = self.interceptor
         self.server.post_start.append(("bootstrap", self._bootstrap))
         try:
             await self.server.start()

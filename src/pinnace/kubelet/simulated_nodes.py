@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pinnace.api import meta
 from pinnace.api.errors import ApiError
 from pinnace.api.resources import NODES, PODS
 from pinnace.api.types import Object
@@ -54,7 +55,9 @@ class WarningsOnly(Recorder):
 class _Node:
     agent: NodeAgent
     runtime: SimulatedRuntime
+    host: Host
     manager: PodManager
+    stopped: bool = False
 
 
 class SimulatedNodes:
@@ -129,7 +132,42 @@ class SimulatedNodes:
             (address,),
             Puller(runtime, self._recorder, self._clock),
         )
-        return _Node(NodeAgent(client, self._clock, description), runtime, PodManager(host, self._pods))
+        return _Node(NodeAgent(client, self._clock, description), runtime, host, PodManager(host, self._pods))
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._nodes)
+
+    async def stop_node(self, name: str) -> None:
+        """Its kubelet ends, its containers run on. Idempotent. Raises LookupError."""
+        node = self._found(name)
+        if not node.stopped:
+            node.stopped = True
+            await node.manager.stop()
+
+    async def start_node(self, name: str) -> None:
+        """Its kubelet begins anew, with the containers that it finds. Idempotent. Raises LookupError, ApiError."""
+        node = self._found(name)
+        if not node.stopped:
+            return
+        await node.agent.register()
+        await node.agent.renew()
+        node.stopped = False
+        node.manager = PodManager(node.host, self._pods)
+        node.manager.start()
+        here = [pod for pod in self._pods if pod["spec"].get("nodeName") == name]
+        wanted = {meta.uid(pod) for pod in here}
+        for uid, state in (await node.runtime.pods()).items():
+            for box in state.sandboxes if uid not in wanted else ():
+                await node.runtime.remove_sandbox(box.id)
+        for pod in here:
+            node.manager.handle(None, pod)
+
+    def _found(self, name: str) -> _Node:
+        node = self._nodes.get(name)
+        if node is None:
+            raise LookupError(f"there is no simulated node {name!r}; there are {', '.join(self._nodes)}")
+        return node
 
     def manager(self, node: str) -> PodManager | None:
         found = self._nodes.get(node)
@@ -185,7 +223,7 @@ class SimulatedNodes:
         pod = new if new is not None else old
         assert pod is not None
         node = self._nodes.get(pod["spec"].get("nodeName") or "")
-        if node is not None:
+        if node is not None and not node.stopped:
             if old is None:
                 node.runtime.restore(pod)
             node.manager.handle(old, new)
@@ -209,7 +247,8 @@ class SimulatedNodes:
 
     async def _beat(self, agent: NodeAgent, *, force: bool) -> None:
         try:
-            await (agent.report(force=True) if force else agent.renew())
+            if not self._nodes[agent.description.name].stopped:
+                await (agent.report(force=True) if force else agent.renew())
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("node %s: heartbeat failed: %s", agent.description.name, error)
 
