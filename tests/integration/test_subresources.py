@@ -64,6 +64,25 @@ def test_binding(bare_api: Api, bare_namespace: str) -> None:
     assert again.json["message"].endswith('pod p is already assigned to node "somewhere"')
 
 
+def test_a_pod_learns_the_zone_and_region_of_its_node(bare_api: Api, bare_namespace: str) -> None:
+    node = {
+        "metadata": {"name": f"node-{bare_namespace}", "labels": {"topology.kubernetes.io/zone": "z1", "other": "x"}}
+    }
+    node["metadata"]["labels"]["topology.kubernetes.io/region"] = "r1"
+    assert bare_api("POST", "/api/v1/nodes", node).status == 201
+    pods = f"/api/v1/namespaces/{bare_namespace}/pods"
+    spec = {"containers": [{"name": "c", "image": "busybox"}], "schedulerName": "none"}
+    assert bare_api("POST", pods, {"metadata": {"name": "a", "labels": {"app": "a"}}, "spec": spec}).status == 201
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": f"node-{bare_namespace}"}}
+    assert bare_api("POST", f"{pods}/a/binding", binding).status == 201
+    assert bare_api("GET", f"{pods}/a").json["metadata"]["labels"] == {
+        "app": "a",
+        "topology.kubernetes.io/zone": "z1",
+        "topology.kubernetes.io/region": "r1",
+    }
+    assert bare_api("DELETE", f"/api/v1/nodes/node-{bare_namespace}").status == 200
+
+
 def test_eviction(kubectl: Kubectl) -> None:
     kubectl("run", "p", "--image=nginx", "--labels=app=p")
     kubectl("create", "pdb", "guard", "--selector=app=p", "--min-available=1")

@@ -21,6 +21,7 @@ from pinnace.apiserver.admission.limitranger import LimitRanger
 from pinnace.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from pinnace.apiserver.admission.noderestriction import NodeRestriction
 from pinnace.apiserver.admission.podsecurity import PodSecurity
+from pinnace.apiserver.admission.podtopologylabels import PodTopologyLabels
 from pinnace.apiserver.admission.priority import Priority
 from pinnace.apiserver.admission.resize import PersistentVolumeClaimResize
 from pinnace.apiserver.admission.resourcequota import ResourceQuota
@@ -81,6 +82,7 @@ def default_admission(
             PodSecurity(view),
             Priority(view),
             DefaultTolerationSeconds(),
+            PodTopologyLabels(view),
             DefaultStorageClass(view),
             DefaultIngressClass(view),
             RuntimeClass(view),

@@ -43,10 +43,10 @@ async def _bind(backend: Backend, request: Request, row: Resource, name: str) ->
     for _ in range(TRIES):
         kv = backend.get(row, info.namespace, name)
         old = codec.read(kv, row)
-        new = bound(old, binding, backend.clock.now())
         async with backend.admitted(
             request, row, "CREATE", binding, old, name=name, subresource="binding", dry_run=dry
         ) as admitted:
+            new = bound(old, binding, backend.clock.now())
             if dry or await backend.write(row, key, new, kv.mod_revision) is not None:
                 admitted.committed = True
                 status: Object = {
