@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pinnace.core.clock import Clock
 from pinnace.store.compactor import Policy
 from pinnace.store.protocol import Stamp, Store, StoreError
 
+if TYPE_CHECKING:
+    from pinnace.store.backends.etcd_client import EtcdOptions
 
-async def open_store(url: str, *, stamp: Stamp, clock: Clock, policy: Policy | None = None) -> Store:
-    """Open ``memory://`` or ``sqlite:///path/file.db`` (an absolute path, taken as it stands, created if need be).
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):\d{1,5}")
 
-    Raises StoreError: the URL is not understood, or the file is in use, damaged, or from a newer version.
+
+async def open_store(
+    url: str, *, stamp: Stamp, clock: Clock, policy: Policy | None = None, etcd: EtcdOptions | None = None
+) -> Store:
+    """Open ``memory://``, ``sqlite:///path/file.db`` (an absolute path, taken as it stands, created if need be) or
+    ``etcd://host:port,...`` with the options in ``etcd``.
+
+    Raises StoreError: the URL is not understood; the file is in use, damaged, or from a newer version; etcd cannot be
+    reached, refuses, or is too old or full.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "memory" and not rest:
@@ -25,4 +36,20 @@ async def open_store(url: str, *, stamp: Stamp, clock: Clock, policy: Policy | N
         from pinnace.store.backends.sqlite import open_sqlite
 
         return await open_sqlite(Path(rest), stamp=stamp, clock=clock, policy=policy)
-    raise StoreError(f"store URL {url!r} is not supported: use memory:// or sqlite:///path/file.db")
+    if separator and scheme == "etcd":
+        addresses = etcd_addresses(rest)
+        if not addresses:
+            raise StoreError(f"store URL {url!r} needs addresses: etcd://HOST:PORT[,HOST:PORT...]")
+        from pinnace.store.backends.etcd import open_etcd
+        from pinnace.store.backends.etcd_client import EtcdOptions
+
+        return await open_etcd(addresses, options=etcd or EtcdOptions(), stamp=stamp, clock=clock, policy=policy)
+    raise StoreError(
+        f"store URL {url!r} is not supported: use memory://, sqlite:///path/file.db or etcd://host:port[,host:port...]"
+    )
+
+
+def etcd_addresses(rest: str) -> list[str]:
+    """The members that an etcd URL names; empty if it is not understood."""
+    addresses = rest.rstrip("/").split(",")
+    return addresses if all(_ADDRESS.fullmatch(address) for address in addresses) else []

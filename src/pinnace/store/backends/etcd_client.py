@@ -206,7 +206,7 @@ class EtcdClient:
 
     async def close(self) -> None:
         for endpoint in self.endpoints:
-            await endpoint.channel.close()
+            await endpoint.channel.close(None)
 
 
 _NOTHING = RangeRequest(key=b"\0", count_only=True)

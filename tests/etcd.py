@@ -1,0 +1,214 @@
+"""Real etcd for tests: Debian's ``etcd`` as processes of their own, on free ports and directories of the test's."""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import ipaddress
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pinnace.store.backends.etcd_client import EtcdOptions
+
+#: Seconds within which a member must answer.
+PATIENCE = 20.0
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Member:
+    """One etcd process. ``start`` and ``kill`` as often as wanted; its data stays."""
+
+    def __init__(self, directory: Path, name: str, client_port: int, peer_port: int, *flags: str, tls: bool) -> None:
+        self.directory = directory
+        self.name = name
+        self.address = f"127.0.0.1:{client_port}"
+        scheme = "https" if tls else "http"
+        self.client_url = f"{scheme}://{self.address}"
+        self.peer_url = f"{scheme}://127.0.0.1:{peer_port}"
+        self._flags = flags
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, cluster: str) -> None:
+        """Without waiting until it answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("etcd", "--name", self.name, "--data-dir", str(self.directory / "data")),
+                    *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
+                    *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
+                    *("--initial-cluster", cluster, "--initial-cluster-state", "new", *self._flags),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={"PATH": os.environ["PATH"]},
+                preexec_fn=_die_with_parent,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone. Idempotent."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+
+class Etcd:
+    """A cluster of one member, or of three that speak TLS with client and peer certificates."""
+
+    def __init__(
+        self, directory: Path, *flags: str, members: int = 1, tls: Certificates | None = None, durable: bool = True
+    ) -> None:
+        """Without ``durable`` nothing is synced to the disk: for speed."""
+        if shutil.which("etcd") is None:
+            raise FileNotFoundError("etcd is missing: run 'hack/install-components --tests' (Debian: etcd-server)")
+        ports = free_ports(2 * members)
+        more = [*flags, *(tls.etcd_flags() if tls else ())]
+        if not durable:
+            more.append("--unsafe-no-fsync")
+        if members > 1:
+            more += ["--initial-cluster-token", "etcd-cluster-1"]
+        self.directory = directory
+        self.tls = tls
+        self.members = [
+            Member(directory / f"infra{i}", f"infra{i}", ports[2 * i], ports[2 * i + 1], *more, tls=tls is not None)
+            for i in range(members)
+        ]
+
+    @property
+    def url(self) -> str:
+        """As ``--store`` takes it."""
+        return "etcd://" + ",".join(member.address for member in self.members)
+
+    def options(self, prefix: str = "/registry", root: str = "/registry") -> EtcdOptions:
+        if self.tls is None:
+            return EtcdOptions(prefix=prefix, root=root)
+        return EtcdOptions(self.tls.ca, self.tls.certificate, self.tls.key, prefix, root)
+
+    def start(self) -> Etcd:
+        """All members that do not run; return when they answer."""
+        try:
+            self.start_only(*[member for member in self.members if not member.running])
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_only(self, *members: Member) -> None:
+        cluster = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+        for member in members:
+            member.start(cluster)
+        for member in members:
+            self.wait_healthy(member)
+
+    def wait_healthy(self, member: Member) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.ctl("endpoint", "health", endpoints=[member.client_url]).returncode:
+            assert time.monotonic() < deadline, member.log()
+            time.sleep(0.05)  # between two looks at another process, which tells us of nothing
+
+    def leader(self) -> Member:
+        """The member that leads."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for member in self.members:
+                if member.running:
+                    done = self.ctl("endpoint", "status", endpoints=[member.client_url])
+                    if done.stdout.split(", ")[4:5] == ["true"]:
+                        return member
+            time.sleep(0.05)
+        raise AssertionError("no member leads")
+
+    def ctl(self, *arguments: str, endpoints: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Run etcdctl, whatever its exit code."""
+        urls = endpoints or [member.client_url for member in self.members if member.running]
+        tls = self.tls
+        files = [f"--cacert={tls.ca}", f"--cert={tls.certificate}", f"--key={tls.key}"] if tls else []
+        return subprocess.run(
+            ["etcdctl", f"--endpoints={','.join(urls)}", *files, *arguments],
+            capture_output=True,
+            text=True,
+            env={"PATH": os.environ["PATH"], "ETCDCTL_API": "3"},
+            timeout=30,
+            check=False,
+        )
+
+    def stop(self) -> None:
+        for member in self.members:
+            member.kill()
+
+
+class Certificates:
+    """An authority, and one certificate for 127.0.0.1 that servers, peers and clients share, as files in a directory.
+    ``user`` is its common name, which etcd takes for the client's user."""
+
+    def __init__(self, directory: Path, user: str = "root") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.ca, self.certificate, self.key = (directory / name for name in ("ca.pem", "127.0.0.1.pem", "key.pem"))
+        start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+
+        def builder(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+            return (
+                x509.CertificateBuilder()
+                .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+                .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")]))
+                .public_key(key.public_key())
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(start)
+                .not_valid_after(start + datetime.timedelta(days=1))
+            )
+
+        authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        root = builder("test authority", authority).add_extension(x509.BasicConstraints(True, None), critical=True)
+        leaf = builder(user, own).add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        pem = serialization.Encoding.PEM
+        self.ca.write_bytes(root.sign(authority, hashes.SHA256()).public_bytes(pem))
+        self.certificate.write_bytes(leaf.sign(authority, hashes.SHA256()).public_bytes(pem))
+        form, no_password = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        self.key.write_bytes(own.private_bytes(pem, form, no_password))
+
+    def etcd_flags(self) -> list[str]:
+        return [
+            *("--client-cert-auth", "--trusted-ca-file", str(self.ca)),
+            *("--cert-file", str(self.certificate), "--key-file", str(self.key)),
+            *("--peer-client-cert-auth", "--peer-trusted-ca-file", str(self.ca)),
+            *("--peer-cert-file", str(self.certificate), "--peer-key-file", str(self.key)),
+        ]
