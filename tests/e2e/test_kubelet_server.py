@@ -144,8 +144,42 @@ async def test_facts_and_errors(served: Served) -> None:
     status, body = await served.ask("/stats/summary")
     (pod,) = [pod for pod in json.loads(body)["pods"] if pod["podRef"]["name"] == "shell"]
     assert pod["containers"][0]["memory"]["workingSetBytes"] > 0
+    assert pod["memory"]["workingSetBytes"] >= pod["containers"][0]["memory"]["workingSetBytes"]
+    node = json.loads(body)["node"]
+    assert node["memory"]["availableBytes"] > 0 and node["fs"]["capacityBytes"] > node["fs"]["availableBytes"] > 0
+    status, body = await served.ask("/configz")
+    assert status == 200 and json.loads(body)["kubeletconfig"]["imageGCHighThresholdPercent"] == 85
     assert (await served.ask("/nothing"))[0] == 404
     assert (await served.ask("/healthz", "no colon here"))[0] == 400
+
+
+async def test_metrics(served: Served) -> None:
+    await served.node.pod("busy", shell("while :; do :; done", resources={"limits": {"cpu": "100m"}}))
+    await served.node.wait_ready("busy")
+    labels = 'container="main",namespace="default",pod="busy"'
+    status, body = await served.ask("/metrics/resource")
+    lines = dict(line.split(" ", 1) for line in body.decode().splitlines() if not line.startswith("#"))
+    assert status == 200
+    assert lines["scrape_error"] == "0"
+    assert float(lines["node_cpu_usage_seconds_total"].split()[0]) > 0
+    assert float(lines["node_memory_working_set_bytes"].split()[0]) > 1 << 20
+    assert float(lines[f"container_memory_working_set_bytes{{{labels}}}"].split()[0]) > 4096
+    assert float(lines[f"container_start_time_seconds{{{labels}}}"]) > 1.7e9
+    seconds, stamp = lines[f"container_cpu_usage_seconds_total{{{labels}}}"].split()
+    assert float(seconds) > 0 and int(stamp) > 1.7e12
+    assert float(lines['pod_cpu_usage_seconds_total{namespace="default",pod="busy"}'].split()[0]) >= float(seconds)
+    assert "# TYPE container_cpu_usage_seconds_total counter\n" in body.decode()
+    status, body = await served.ask("/metrics")
+    assert status == 200 and 'kubelet_running_containers{container_state="running"}' in body.decode()
+    await served.node.client.delete(PODS, "busy", "default", grace_period_seconds=0)
+
+
+async def test_health_on_a_port_of_its_own(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", 10248)
+    writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok")
 
 
 async def test_full_logs_are_rotated(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,7 @@ class RealNode:
             containerd=containerd,
             tls=tls,
             server_host=SERVER_HOST,
+            image_dir=containerd_directory(data_dir),
         )
         self._running = False
 

@@ -23,6 +23,7 @@ EVICTION_HARD = {
     "nodefs.available": "10%",
     "nodefs.inodesFree": "5%",
 }
+SIGNALS = (*EVICTION_HARD, "pid.available")
 _DURATIONS = (
     "evictionPressureTransitionPeriod",
     "imageMaximumGCAge",
@@ -153,8 +154,8 @@ def _check_together(made: Configuration) -> None:
                 f"found {group!r}"
             )
     for signal, limit in made.evictionHard.items():
-        if signal not in EVICTION_HARD:
-            raise ConfigurationError(f"evictionHard: unknown signal {signal!r}; there are {', '.join(EVICTION_HARD)}")
+        if signal not in SIGNALS:
+            raise ConfigurationError(f"evictionHard: unknown signal {signal!r}; there are {', '.join(SIGNALS)}")
         try:
             threshold(limit, 100)
         except ValueError as error:

@@ -20,10 +20,12 @@ from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.kubelet import machine
 from pinnace.kubelet.configuration import Configuration
+from pinnace.kubelet.image_gc import ImageCollector
 from pinnace.kubelet.images import Puller
 from pinnace.kubelet.manifests import Manifests
 from pinnace.kubelet.node import RENEW, NodeAgent, NodeDescription
 from pinnace.kubelet.objects import ObjectCache
+from pinnace.kubelet.pause import IMAGE as PAUSE
 from pinnace.kubelet.pods.cgroups import Cgroups
 from pinnace.kubelet.pods.gate import Gate
 from pinnace.kubelet.pods.host import STARTS_AT_ONCE, Host
@@ -34,7 +36,8 @@ from pinnace.kubelet.pods.statuses import StatusWriter
 from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import CREATED, RUNNING, Image, PodState, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
-from pinnace.kubelet.server.server import KubeletServer
+from pinnace.kubelet.server.server import HealthServer, KubeletServer
+from pinnace.kubelet.stats import MachineStats
 from pinnace.kubelet.volumes.claims import Claims
 from pinnace.kubelet.volumes.manager import Volumes
 from pinnace.kubelet.volumes.tokens import Tokens
@@ -65,9 +68,9 @@ class RealRuntime(Runtime, Protocol):
 
 class Kubelet:
     """Part: one node. ``root_dir`` holds Pods' volumes and logs; ``containerd`` is started and stopped with it if
-    given. ``tls`` is for its own server (``server.tls_context``), which listens on ``server_host`` (by default the
-    node's address) and takes a free port if the configured one is taken; without ``tls`` there is no server. Stopping
-    leaves the Pods running; ``end_pods`` ends them."""
+    given, and ``image_dir`` is where its images are. ``tls`` is for its own server (``server.tls_context``), which
+    listens on ``server_host`` (by default the node's address) and takes a free port if the configured one is taken;
+    without ``tls`` there is no server. Stopping leaves the Pods running; ``end_pods`` ends them."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Kubelet:
         containerd: Container | None = None,
         tls: ssl.SSLContext | None = None,
         server_host: str = "",
+        image_dir: Path | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
         self.name = "kubelet"
@@ -135,13 +139,24 @@ class Kubelet:
         )
         self._mirrors = Mirrors(client, clock, self.agent)
         self._manifests = Manifests(Path(chosen.staticPodPath), node_name, clock) if chosen.staticPodPath else None
-        self.manager = PodManager(host, self._pods, self._mirrors)
+        self.stats = MachineStats(root_dir, image_dir or root_dir, self._cgroups)
+        self.manager = PodManager(host, self._pods, self._mirrors, self.stats)
         self.gate = Gate(client, node_name, self.settings.allocatable, chosen.allowedUnsafeSysctls, self.manager.taken)
         self._volumes.changed_object = self.manager.retry
         self._server_host = server_host or node_ip
         self._server: KubeletServer | None = None
         if tls is not None:
-            self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name))
+            self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name), chosen)
+        self._health = HealthServer(clock)
+        self._images = ImageCollector(
+            runtime,
+            self._recorder,
+            clock,
+            chosen,
+            disk=self.stats.imagefs,
+            node=_node_reference(node_name),
+            kept=(PAUSE,),
+        )
 
     @property
     def server_port(self) -> int:
@@ -169,13 +184,13 @@ class Kubelet:
             await self._containerd.start()
         await self.runtime.connect()
         if self._containerd is not None:
-            from pinnace.kubelet import pause
-
-            if await self.runtime.image(pause.IMAGE) is None:
+            if await self.runtime.image(PAUSE) is None:
                 await self._containerd.import_pause()
         self._description.runtime, self._description.runtime_version = self.runtime.name, self.runtime.version
         if self._server is not None:
             self._description.port = await self._server.listen(self._server_host, self.configuration.port)
+        if self.configuration.healthzPort:
+            await self._health.listen(self.configuration.healthzBindAddress, self.configuration.healthzPort)
         self._problem = await self.runtime.problem()
         await self.agent.register()
         await self.agent.renew()
@@ -190,6 +205,7 @@ class Kubelet:
         self._tasks.forever(self._report, name="status")
         self._tasks.forever(self._volumes.keep_current, name="volumes")
         self._tasks.forever(self._show_static_pods, name="mirrors")
+        self._tasks.forever(self._images.run, name="images")
         if self._manifests is not None:
             manifests = self._manifests
             self._tasks.forever(lambda: manifests.watch(self.manager.set_static), name="manifests")
@@ -258,6 +274,7 @@ class Kubelet:
         await self._tasks.stop()
         if self._server is not None:
             await self._server.stop()
+        await self._health.stop()
         await self.manager.stop()
         self._mirrors.close()
         self._volumes.close()

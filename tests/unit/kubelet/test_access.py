@@ -53,3 +53,30 @@ async def test_whatever_is_no_finer_part_is_the_proxys(path: str) -> None:
 
     await Access(cast(Client, Recording()), VirtualClock(), "n1").check(certificate("ann"), "GET", path)
     assert asked[0]["subresource"] == "proxy"
+
+
+async def test_a_token_is_as_good_as_a_certificate() -> None:
+    class Tokens(Reviews):
+        async def create(self, gvr: GVR, review: Object) -> Object:
+            if gvr.resource == "tokenreviews":
+                user = {"username": "prometheus", "groups": ["operators"]}
+                return {"status": {"authenticated": True, "user": user} if review["spec"]["token"] == "good" else {}}
+            return await super().create(gvr, review)
+
+    access = Access(cast(Client, Tokens()), VirtualClock(), "n1")
+    await access.check({}, "GET", "/metrics/resource", "Bearer good")
+    for header in ("Bearer bad", "Basic good", ""):
+        with pytest.raises(Refusal) as caught:
+            await access.check({}, "GET", "/metrics/resource", header)
+        assert caught.value.status == 401
+
+
+async def test_who_may_use_the_proxy_may_use_the_finer_parts_too() -> None:
+    class Proxied:
+        async def create(self, gvr: GVR, review: Object) -> Object:
+            return {"status": {"allowed": review["spec"]["resourceAttributes"]["subresource"] == "proxy"}}
+
+    access = Access(cast(Client, Proxied()), VirtualClock(), "n1")
+    await access.check(certificate("ann"), "GET", "/pods")
+    with pytest.raises(Refusal, match=r"resource=nodes, subresource\(s\)=\[metrics\]"):
+        await access.check(certificate("ann"), "GET", "/metrics")

@@ -5,11 +5,25 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU time so far in nanoseconds; working set, resident and all charged memory in bytes."""
+
+    cpu_nanoseconds: int
+    working_set: int
+    resident: int
+    memory: int
+
+
 ROOT = Path("/sys/fs/cgroup")
+#: Where the hierarchy has the Pods of each class.
+_CLASSES = ("", "burstable", "besteffort")
 _V2_CONTROLLERS = "+cpu +memory +pids +cpuset"
 
 
@@ -72,6 +86,30 @@ class Cgroups:
                     log.debug("%s", error)
         return found
 
+    def usage(self, uid: str, container_id: str = "") -> Usage | None:
+        """What a Pod, or one of its containers, uses; None if it has no cgroup (any more)."""
+        for middle in _CLASSES:
+            relative = Path("kubepods", middle, f"pod{uid}", container_id)
+            try:
+                return self._unified_usage(relative) if self._unified else self._usage(relative)
+            except FileNotFoundError:  # of another class, or gone
+                continue
+        return None
+
+    def _usage(self, relative: Path) -> Usage:
+        memory = self._root / "memory" / relative
+        charged = int((memory / "memory.usage_in_bytes").read_text())
+        stat = _table((memory / "memory.stat").read_text())
+        cpu = int((self._root / "cpuacct" / relative / "cpuacct.usage").read_text())
+        return Usage(cpu, max(charged - stat["total_inactive_file"], 0), stat["total_rss"], charged)
+
+    def _unified_usage(self, relative: Path) -> Usage:
+        directory = self._root / relative
+        charged = int((directory / "memory.current").read_text())
+        stat = _table((directory / "memory.stat").read_text())
+        cpu = _table((directory / "cpu.stat").read_text())["usage_usec"] * 1000
+        return Usage(cpu, max(charged - stat["inactive_file"], 0), stat["anon"], charged)
+
     def exists(self, uid: str) -> bool:
         return any(self._of(uid))
 
@@ -83,7 +121,7 @@ class Cgroups:
 
     def _of(self, uid: str) -> Iterator[Path]:
         for hierarchy in self._hierarchies():
-            for middle in ("", "burstable", "besteffort"):
+            for middle in _CLASSES:
                 directory = hierarchy / "kubepods" / middle / f"pod{uid}"
                 if directory.is_dir():
                     yield directory
@@ -96,3 +134,7 @@ class Cgroups:
             return
         except OSError as error:  # a process in it is still ending: the next housekeeping removes it
             log.debug("cgroup %s stays for now: %s", directory, error)
+
+
+def _table(text: str) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in text.splitlines())}

@@ -21,6 +21,7 @@ from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.mirrors import Mirrors, is_mirror
 from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import PodState, Runtime, RuntimeFailure
+from pinnace.kubelet.stats import MachineStats
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,12 @@ RELIST = 10.0
 class PodManager:
     """Of one node. Feed it with ``handle`` (an informer's handler) for the Pods bound to it."""
 
-    def __init__(self, host: Host, pods: Informer, mirrors: Mirrors | None = None) -> None:
+    def __init__(
+        self, host: Host, pods: Informer, mirrors: Mirrors | None = None, stats: MachineStats | None = None
+    ) -> None:
         self._host = host
+        #: What its Pods use; None for a simulated node's.
+        self.stats = stats
         self._mirrors = mirrors
         self._pods = pods
         self._workers: dict[str, PodWorker] = {}

@@ -93,6 +93,7 @@ class Image:
     tags: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     size: int = 0
+    pinned: bool = False  # the runtime needs it: it is never to be removed
     user: str = ""  # what the image says to run as: a number, a name or "" for root
 
 
@@ -101,15 +102,6 @@ class ExecResult:
     exit_code: int
     stdout: bytes
     stderr: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one container uses: CPU time so far in nanoseconds, working set and resident bytes."""
-
-    cpu_nanoseconds: int
-    working_set: int
-    resident: int
 
 
 class Runtime(Protocol):
@@ -157,6 +149,9 @@ class Runtime(Protocol):
     async def pull(self, name: str, auth: Mapping[str, str] | None, sandbox: Config) -> str:
         """Fetch an image; its reference."""
 
+    async def remove_image(self, image_id: str) -> None:
+        """Remove an image with all its names. Idempotent."""
+
     async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult: ...
 
     async def exec_url(
@@ -167,8 +162,6 @@ class Runtime(Protocol):
     async def attach_url(self, container_id: str, *, tty: bool, stdin: bool, stdout: bool, stderr: bool) -> str: ...
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
-
-    async def usage(self, container_id: str) -> Usage | None: ...
 
     def listen(self, notify: Callable[[str], None]) -> None:
         """From now on call ``notify`` with the UID of every Pod that has something new, as it happens, and with ""

@@ -36,7 +36,6 @@ from pinnace.kubelet.runtime.base import (
     PodState,
     RuntimeFailure,
     Sandbox,
-    Usage,
 )
 
 PREFIX = "pinnace.dev/"
@@ -352,6 +351,10 @@ class SimulatedRuntime:
     async def pull(self, name: str, auth: Mapping[str, str] | None, sandbox: Config) -> str:
         return (await self._known(name)).id
 
+    async def remove_image(self, image_id: str) -> None:
+        for name in [name for name, image in self._images.items() if image.id == image_id]:
+            del self._images[name]
+
     # -- what needs a real container
 
     async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
@@ -367,9 +370,6 @@ class SimulatedRuntime:
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
         raise RuntimeFailure("this Pod is simulated: there is no network to forward to", code="UNAVAILABLE")
-
-    async def usage(self, container_id: str) -> Usage | None:
-        return None
 
 
 def _restored(entry: Object, sandbox_id: str) -> Container:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import orjson
+
 from pinnace.api import meta
+from pinnace.api.types import Object
 from pinnace.core.clock import Clock, parse_timestamp
 from pinnace.core.http1 import HttpConnection
 from pinnace.kubelet import logs
+from pinnace.kubelet.configuration import Configuration
 from pinnace.kubelet.lifecycle.situation import EPHEMERAL, INIT, REGULAR, containers_of
 from pinnace.kubelet.logs import LogOptions
 from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import EXITED, RUNNING, Container, PodState, RuntimeFailure
-from pinnace.kubelet.server import summary
+from pinnace.kubelet.server import metrics
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.http import Answer, HttpServer, Refusal, Request
+from pinnace.kubelet.server.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,39 @@ def tls_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext
     return context
 
 
+def _json(body: Object) -> Answer:
+    return Answer(body=orjson.dumps(body), content_type="application/json")
+
+
+async def _listen(server: HttpServer, host: str, port: int) -> int:
+    try:
+        return await server.listen(host, port)
+    except OSError as error:
+        if not port:
+            raise
+        log.info("port %d of %s cannot be had (%s): taking a free one", port, host, error.strerror or error)
+        return await server.listen(host, 0)
+
+
+class HealthServer:
+    """``/healthz`` without TLS, for this machine's own supervision."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._http = HttpServer(self._handle, clock, None)
+
+    async def listen(self, host: str, port: int) -> int:
+        """The port; a free one if ``port`` is taken. Raises OSError."""
+        return await _listen(self._http, host, port)
+
+    async def stop(self) -> None:
+        await self._http.stop()
+
+    async def _handle(self, request: Request) -> Answer:
+        if request.path.rstrip("/") != "/healthz":
+            raise Refusal(404, "404 page not found")
+        return Answer(body=b"ok")
+
+
 class KubeletServer:
     """``managers()`` are the nodes served. Without ``access`` everyone is let in: for tests only."""
 
@@ -47,21 +84,18 @@ class KubeletServer:
         clock: Clock,
         tls: ssl.SSLContext | None,
         access: Access | None,
+        configuration: Configuration | None = None,
     ) -> None:
         self._managers = managers
+        self._configuration = configuration or Configuration()
+        self._summary = Summary(clock)
         self._clock = clock
         self._access = access
         self._http = HttpServer(self._handle, clock, tls)
 
     async def listen(self, host: str, port: int) -> int:
         """The port; a free one if ``port`` is taken or 0. Raises OSError."""
-        try:
-            return await self._http.listen(host, port)
-        except OSError as error:
-            if not port:
-                raise
-            log.info("port %d of %s cannot be had (%s): taking a free one", port, host, error.strerror or error)
-            return await self._http.listen(host, 0)
+        return await _listen(self._http, host, port)
 
     async def stop(self) -> None:
         await self._http.stop()
@@ -71,7 +105,8 @@ class KubeletServer:
         if parts[0] in ("healthz", "livez", "readyz"):
             return Answer(body=b"ok")
         if self._access is not None:
-            await self._access.check(request.certificate, request.method, request.path)
+            authorization = request.header("authorization")
+            await self._access.check(request.certificate, request.method, request.path, authorization)
         try:
             return await self._route(request, parts)
         except RuntimeFailure as failure:
@@ -89,11 +124,17 @@ class KubeletServer:
             return None
         if what == "pods" and len(parts) == 1:
             items = [pod for manager in self._managers() for pod in manager.pods()]
-            body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
-            return Answer(body=json.dumps(body).encode(), content_type="application/json")
-        if request.path.rstrip("/") == "/stats/summary":
-            body = await summary.summary(list(self._managers()), self._clock)
-            return Answer(body=json.dumps(body).encode(), content_type="application/json")
+            return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+        path = request.path.rstrip("/")
+        if path == "/stats/summary":
+            return _json(self._summary.of(list(self._managers())))
+        if path == "/metrics/resource":
+            body = metrics.resources(list(self._managers()), self._clock)
+            return Answer(body=body, content_type=metrics.CONTENT_TYPE)
+        if path == "/metrics":
+            return Answer(body=metrics.own(list(self._managers())), content_type=metrics.CONTENT_TYPE)
+        if path == "/configz":
+            return _json({"kubeletconfig": self._configuration.shown()})
         raise Refusal(404, "404 page not found")
 
     # -- finding

@@ -1,35 +1,110 @@
-"""``/stats/summary``: what the node and its Pods use, as far as it is known cheaply."""
+"""``/stats/summary``: what the node and its Pods use, as metrics-server and people read it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.core.clock import Clock, timestamp
+from pinnace.kubelet.pods.cgroups import Usage
 from pinnace.kubelet.pods.manager import PodManager
+from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import RUNNING
+from pinnace.kubelet.stats import FileSystem, MachineStats
+
+#: Seconds between two samples that a rate is made of, at least.
+APART = 1.0
 
 
-async def summary(managers: list[PodManager], clock: Clock) -> Object:
-    pods: list[Object] = []
-    now = timestamp(clock.now())
-    for manager in managers:
-        for pod in manager.pods():
-            state = await manager.runtime.pod(meta.uid(pod))
-            containers = []
-            for container in state.containers:
-                usage = await manager.runtime.usage(container.id) if container.state == RUNNING else None
-                if usage is None:
-                    continue
-                containers.append(
-                    {
-                        "name": container.name,
-                        "startTime": timestamp(container.started_at),
-                        "cpu": {"time": now, "usageCoreNanoSeconds": usage.cpu_nanoseconds},
-                        "memory": {"time": now, "workingSetBytes": usage.working_set, "rssBytes": usage.resident},
-                    }
-                )
-            reference = {"name": meta.name(pod), "namespace": meta.namespace(pod), "uid": meta.uid(pod)}
-            started = (pod.get("status") or {}).get("startTime")
-            pods.append({"podRef": reference, "startTime": started, "containers": containers})
-    name = managers[0].node_name if len(managers) == 1 else ""
-    return {"node": {"nodeName": name, "startTime": None}, "pods": pods}
+class Summary:
+    """Remembers the last sample of each counter, for rates."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started = clock.now()
+        self._samples: dict[str, tuple[float, int, int]] = {}  # key -> when, counter, rate until then
+        self._asked: set[str] = set()
+
+    def of(self, managers: Sequence[PodManager]) -> Object:
+        """Raises OSError."""
+        self._asked = set()
+        pods = [self._pod(manager.stats, worker) for manager in managers for worker in manager.workers()]
+        node: Object = {"nodeName": managers[0].node_name if len(managers) == 1 else ""}
+        node["startTime"] = timestamp(self._started)
+        if len(managers) == 1 and managers[0].stats is not None:
+            node.update(self._node(managers[0].stats))
+        self._samples = {key: self._samples[key] for key in self._asked}
+        return {"node": node, "pods": pods}
+
+    def _node(self, stats: MachineStats) -> Object:
+        usage, now = stats.node(), self._now()
+        memory = {
+            "time": now,
+            "availableBytes": usage.memory_available,
+            "usageBytes": usage.working_set,
+            "workingSetBytes": usage.working_set,
+        }
+        return {
+            "cpu": self._cpu("node", usage.cpu_nanoseconds),
+            "memory": memory,
+            "fs": self._fs(usage.nodefs),
+            "runtime": {"imageFs": self._fs(usage.imagefs)},
+            "rlimit": {"time": now, "maxpid": usage.processes_limit, "curproc": usage.processes},
+        }
+
+    def _pod(self, stats: MachineStats | None, worker: PodWorker) -> Object:
+        pod = worker.pod
+        uid = meta.uid(pod)
+        shown: Object = {
+            "podRef": {"name": meta.name(pod), "namespace": meta.namespace(pod), "uid": uid},
+            "startTime": (pod.get("status") or {}).get("startTime"),
+            "containers": [],
+        }
+        if stats is None:
+            return shown
+        for container in worker.state.containers:
+            usage = stats.container(uid, container.id) if container.state == RUNNING else None
+            if usage is not None:
+                entry = {"name": container.name, "startTime": timestamp(container.started_at)}
+                shown["containers"].append({**entry, **self._usage(container.id, usage)})
+        if (whole := stats.pod(uid)) is not None:
+            shown.update(self._usage(uid, whole))
+        return shown
+
+    def _usage(self, key: str, usage: Usage) -> Object:
+        memory = {
+            "time": self._now(),
+            "usageBytes": usage.memory,
+            "workingSetBytes": usage.working_set,
+            "rssBytes": usage.resident,
+        }
+        return {"cpu": self._cpu(key, usage.cpu_nanoseconds), "memory": memory}
+
+    def _cpu(self, key: str, counter: int) -> Object:
+        now = self._clock.now()
+        self._asked.add(key)
+        when, before, rate = self._samples.get(key, (now, counter, -1))
+        if now - when >= APART:
+            rate = max(int((counter - before) / (now - when)), 0)
+            self._samples[key] = now, counter, rate
+        else:
+            self._samples.setdefault(key, (when, before, rate))
+        shown: Object = {"time": timestamp(now), "usageCoreNanoSeconds": counter}
+        if rate >= 0:
+            shown["usageNanoCores"] = rate
+        return shown
+
+    def _fs(self, fs: FileSystem) -> Object:
+        return {
+            "time": self._now(),
+            "availableBytes": fs.available,
+            "capacityBytes": fs.capacity,
+            "usedBytes": fs.used,
+            "inodesFree": fs.inodes_free,
+            "inodes": fs.inodes,
+            "inodesUsed": max(fs.inodes - fs.inodes_free, 0),
+        }
+
+    def _now(self) -> str:
+        return timestamp(self._clock.now())

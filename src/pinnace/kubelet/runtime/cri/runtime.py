@@ -31,7 +31,6 @@ from pinnace.kubelet.runtime.base import (
     PodState,
     RuntimeFailure,
     Sandbox,
-    Usage,
 )
 from pinnace.kubelet.runtime.cri import events
 from pinnace.kubelet.runtime.cri.messages import METHODS, number
@@ -322,6 +321,9 @@ class CriRuntime:
             fields["auth"] = dict(auth)
         return str((await self._call("PullImage", fields, limit=None)).image_ref)
 
+    async def remove_image(self, image_id: str) -> None:
+        await self._unless_gone("RemoveImage", {"image": {"image": image_id}})
+
     # -- inside a container
 
     async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
@@ -342,20 +344,7 @@ class CriRuntime:
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
         return str((await self._call("PortForward", {"pod_sandbox_id": sandbox_id, "port": list(ports)})).url)
 
-    async def usage(self, container_id: str) -> Usage | None:
-        try:
-            stats = (await self._call("ContainerStats", {"container_id": container_id}, limit=5.0)).stats
-        except RuntimeFailure as error:
-            if error.code == "NOT_FOUND":
-                return None
-            raise
-        return Usage(
-            stats.cpu.usage_core_nano_seconds.value,
-            stats.memory.working_set_bytes.value,
-            stats.memory.rss_bytes.value,
-        )
-
 
 def _image(image: Any) -> Image:
     user = str(image.uid.value) if image.HasField("uid") else image.username
-    return Image(image.id, tuple(image.repo_tags), tuple(image.repo_digests), image.size, user)
+    return Image(image.id, tuple(image.repo_tags), tuple(image.repo_digests), image.size, image.pinned, user)
