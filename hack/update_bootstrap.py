@@ -18,6 +18,8 @@ READ = "get,list,watch"
 WRITE = "create,delete,deletecollection,patch,update"
 EVENTS = "create,patch,update | ,events.k8s.io | events"
 CONTROLLER = "system:controller:"
+BOOTSTRAPPERS = "system:bootstrappers:kubeadm:default-node-token"
+REQUESTS = "system:certificates.k8s.io:certificatesigningrequests"
 
 #: Rules that later versions dropped, by role.
 DROPPED: dict[str, tuple[str, ...]] = {
@@ -146,6 +148,8 @@ ADDED: dict[str, tuple[str, ...]] = {
         "list,watch | discovery.k8s.io | endpointslices",
     ),
     "kubeadm:get-nodes": ("get |  | nodes",),
+    # The certificates that nodes serve with, if their names are the node's own.
+    CONTROLLER + "certificate-controller": ("approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving",),
     # Parts of Pinnace that upstream has no counterpart of.
     "system:pinnace:network": (
         f"{READ} |  | namespaces,nodes,pods,services",
@@ -157,6 +161,25 @@ ADDED: dict[str, tuple[str, ...]] = {
         EVENTS,
     ),
     "system:pinnace:startup": ("list,watch |  | nodes",),
+    # The proxy and the DNS server of a node that runs as a process of its own, which does this as its kubelet.
+    "system:pinnace:node-network": (
+        "list,watch |  | namespaces,services",
+        "list,watch | discovery.k8s.io | endpointslices",
+    ),
+    # Many simulated nodes as one process with one identity.
+    "system:pinnace:simulated-node-host": (
+        "create,get,list,patch,watch |  | nodes",
+        "patch |  | nodes/status",
+        f"{READ},delete |  | pods",
+        "patch |  | pods/status",
+        "create,get,patch | coordination.k8s.io | leases",
+        EVENTS,
+    ),
+    # Makes Pods find the DNS servers of such nodes.
+    CONTROLLER + "cluster-dns": (
+        "create,get |  | services",
+        "create,get,update | discovery.k8s.io | endpointslices",
+    ),
 }
 
 #: Roles of namespaces, and bindings to them, that upstream does not have.
@@ -171,13 +194,23 @@ ADDED_ROLES: dict[str, tuple[str, ...]] = {
 #: Bindings of later versions and of kubeadm: name -> (role, subjects).
 ADDED_BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "kubeadm:cluster-admins": ("cluster-admin", ("Group:kubeadm:cluster-admins",)),
+    "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", (f"Group:{BOOTSTRAPPERS}",)),
+    "kubeadm:node-autoapprove-bootstrap": (f"{REQUESTS}:nodeclient", (f"Group:{BOOTSTRAPPERS}",)),
+    "kubeadm:node-autoapprove-certificate-rotation": (f"{REQUESTS}:selfnodeclient", ("Group:system:nodes",)),
     "system:coredns": ("system:coredns", ("ServiceAccount:kube-system/coredns",)),
+    "system:pinnace:node-network": ("system:pinnace:node-network", ("Group:system:nodes",)),
     **{
         f"system:pinnace:{name}": (f"system:pinnace:{name}", (f"User:system:pinnace:{name}",))
-        for name in ("network", "simulated-nodes", "startup")
+        for name in ("network", "simulated-nodes", "simulated-node-host", "startup")
     },
 }
-WITHOUT_BOOTSTRAP_LABEL = {"kubeadm:cluster-admins", "kubeadm:get-nodes"}
+WITHOUT_BOOTSTRAP_LABEL = {
+    "kubeadm:cluster-admins",
+    "kubeadm:get-nodes",
+    "kubeadm:kubelet-bootstrap",
+    "kubeadm:node-autoapprove-bootstrap",
+    "kubeadm:node-autoapprove-certificate-rotation",
+}
 SHARES_LENT = {"system": 33, "workload-high": 50, "workload-low": 90, "global-default": 50}
 
 

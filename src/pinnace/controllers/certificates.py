@@ -1,4 +1,4 @@
-"""CertificateSigningRequests: signs those that are approved, approves kubelets' own, and clears old ones away."""
+"""CertificateSigningRequests: signs those that are approved, approves those of nodes, and clears old ones away."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_reason
+from pinnace.api.resources import NODES
 from pinnace.api.types import GVR, Object
 from pinnace.controllers import kit
 from pinnace.core.clock import parse_timestamp, timestamp
 
+REVIEWS = GVR("authorization.k8s.io", "v1", "subjectaccessreviews")
 REQUESTS = GVR("certificates.k8s.io", "v1", "certificatesigningrequests")
 _SIGNERS = frozenset(
     f"kubernetes.io/{name}"
@@ -32,6 +34,10 @@ def expires_in(request: Object, now: float) -> float:
     return parse_timestamp(request["metadata"]["creationTimestamp"]) + _PENDING_LIFE - now
 
 
+class NotApprovedError(PermissionError):
+    """A request of a node that nobody may make; it is looked at again later, for rights may still come."""
+
+
 class CertificateController(kit.Controller):
     """``authority`` returns the PEM of the signing certificate and of its key; None: nothing is signed here."""
 
@@ -42,6 +48,7 @@ class CertificateController(kit.Controller):
         super().__init__(tools)
         self._authority = authority
         self._requests = tools.informer(REQUESTS)
+        self._nodes = tools.informer(NODES)
         self.watch(self._requests)
 
     async def sync(self, key: str) -> None:
@@ -54,17 +61,18 @@ class CertificateController(kit.Controller):
             return
         self.queue.add_after(key, left + 1)
         signer = request["spec"].get("signerName")
-        if self._authority is None or signer not in _SIGNERS:
+        if signer not in _SIGNERS:
             return
         status = request.get("status") or {}
         if status.get("certificate") or meta.has_condition(request, "Failed"):
             return
         if meta.has_condition(request, "Denied"):
             return
-        if meta.has_condition(request, "Approved"):
+        if not meta.has_condition(request, "Approved"):
+            if message := await self._reason_to_approve(request):
+                await self._approve(request, status, message)
+        elif self._authority is not None:
             await self._sign(request, status)
-        elif _is_kubelets_own(request):
-            await self._approve(request, status)
 
     async def _sign(self, request: Object, status: Object) -> None:
         from pinnace.controllers import signing
@@ -89,8 +97,40 @@ class CertificateController(kit.Controller):
             status = {**status, "certificate": b64encode(certificate).decode()}
         await self.client.update(REQUESTS, {**request, "status": status}, subresource="status")
 
-    async def _approve(self, request: Object, status: Object) -> None:
-        message = "Auto approving self kubelet client certificate after SubjectAccessReview."
+    async def _reason_to_approve(self, request: Object) -> str:
+        """In the words of the approval; "" leaves the request to others."""
+        from pinnace.controllers import approval
+
+        kinds = approval.client_kinds(request)
+        for subresource, message in kinds:
+            if await self._may_create(request, subresource):
+                return message
+        if kinds:
+            tried = ", ".join(kind for kind, _ in kinds)
+            name = meta.name(request)
+            raise NotApprovedError(f'recognized csr "{name}" as [{tried}] but subject access review was not approved')
+        if node_name := approval.serving_node(request):
+            node = self._nodes.get(node_name)
+            if node is None or not approval.serves_as(request, node):
+                raise NotApprovedError(f"node {node_name} asks to serve as others than its Node object says it is")
+            return "Auto approving kubelet serving certificate for the node's own names."
+        return ""
+
+    async def _may_create(self, request: Object, subresource: str) -> bool:
+        spec = request["spec"]
+        asked: Object = {
+            "group": REQUESTS.group,
+            "version": "*",
+            "resource": REQUESTS.resource,
+            "subresource": subresource,
+            "verb": "create",
+        }
+        subject = {"user": spec.get("username"), **{f: spec[f] for f in ("uid", "groups", "extra") if spec.get(f)}}
+        kind = {"kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
+        answer = await self.client.create(REVIEWS, {**kind, "spec": {**subject, "resourceAttributes": asked}})
+        return bool(answer["status"].get("allowed"))
+
+    async def _approve(self, request: Object, status: Object, message: str) -> None:
         approved = self._condition("Approved", "AutoApproved", message)
         status = {**status, "conditions": [*(status.get("conditions") or ()), approved]}
         await self.client.update(REQUESTS, {**request, "status": status}, subresource="approval")
@@ -112,21 +152,3 @@ class CertificateController(kit.Controller):
         except ApiError as error:
             if not is_reason(error, "NotFound", "Conflict"):
                 raise
-
-
-def _is_kubelets_own(request: Object) -> bool:
-    """A node that asks for a new client certificate with the subject it has already."""
-    spec = request["spec"]
-    user = str(spec.get("username") or "")
-    if spec["signerName"] != "kubernetes.io/kube-apiserver-client-kubelet" or not user.startswith("system:node:"):
-        return False
-    if "system:nodes" not in (spec.get("groups") or ()):
-        return False
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    try:
-        subject = x509.load_pem_x509_csr(b64decode(spec["request"])).subject
-    except ValueError:
-        return False
-    return [name.value for name in subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [user]

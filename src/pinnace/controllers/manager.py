@@ -27,6 +27,7 @@ from pinnace.controllers.rootca import RootCAPublisher
 from pinnace.controllers.serviceaccount import ServiceAccountController
 from pinnace.controllers.statefulset import StatefulSetController
 from pinnace.controllers.tainteviction import TaintEvictionController
+from pinnace.controllers.tokencleaner import TokenCleaner
 from pinnace.controllers.tokensecret import TokenSecretController
 from pinnace.controllers.ttlafterfinished import TtlAfterFinishedController
 from pinnace.controllers.volumebinding import (
@@ -106,6 +107,7 @@ class Controllers:
             DisruptionController(tools),
             ResourceQuotaController(tools),
             TokenSecretController(tools, self._root_ca),
+            TokenCleaner(tools),
             CertificateController(tools, self._authority),
             VolumeBindingController(tools),
             ClaimProtectionController(tools),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pinnace.apiserver.auth.aggregation import RoleAggregation
 from pinnace.apiserver.auth.authenticate import Authenticators
 from pinnace.apiserver.auth.authorize import Authorizers
+from pinnace.apiserver.auth.bootstraptokens import BootstrapTokens
 from pinnace.apiserver.auth.impersonate import Impersonators
 from pinnace.apiserver.auth.jwt import Keys
 from pinnace.apiserver.auth.node import NodeAuthorizer
@@ -55,7 +56,7 @@ def open_auth(store: Store, clock: Clock, signing_key: Path) -> Auth:
     authorizers = Authorizers(nodes, rbac)
     tokens = ServiceAccountTokens(Keys(signing_key), lookup, clock)
     return Auth(
-        authenticator=Authenticators(clock, (tokens,)),
+        authenticator=Authenticators(clock, (tokens, BootstrapTokens(lookup, clock))),
         impersonator=Impersonators(authorizers),
         authorizer=authorizers,
         rbac=rbac,
