@@ -10,6 +10,9 @@ from pinnace.api.types import GVK, Object, split_api_version
 
 #: The alphabet of generated suffixes: no vowels and no digits that look like letters (apimachinery ``util/rand``).
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+#: A letter for every random byte; the bytes that would make some letters likelier than others are left out.
+_LETTERS = bytes(ord(SUFFIX_ALPHABET[byte % len(SUFFIX_ALPHABET)]) for byte in range(256))
+_UNFAIR = bytes(range(256 - 256 % len(SUFFIX_ALPHABET), 256))
 
 
 def metadata(obj: Object) -> Object:
@@ -119,12 +122,10 @@ def new_uid() -> str:
 
 def random_suffix(length: int = 5) -> str:
     """``length`` characters of the alphabet, each as likely as any other."""
-    letters = len(SUFFIX_ALPHABET)
-    fair = 256 - 256 % letters
-    found = ""
+    found = b""
     while len(found) < length:
-        found += "".join(SUFFIX_ALPHABET[byte % letters] for byte in os.urandom(length) if byte < fair)
-    return found[:length]
+        found += os.urandom(length + 3).translate(_LETTERS, _UNFAIR)
+    return found[:length].decode()
 
 
 def generate_name(base: str) -> str:

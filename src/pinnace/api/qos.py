@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pinnace.api import pods, quantity
 from pinnace.api.types import Object
+from pinnace.core.memo import Remembered, written
 
 GUARANTEED = "Guaranteed"
 BURSTABLE = "Burstable"
@@ -24,6 +25,9 @@ def pod_qos(pod: Object) -> str:
     return str(held) if held else compute(pod)
 
 
+_known: Remembered[str] = Remembered(512)
+
+
 def compute(pod: Object) -> str:
     """The class that the spec gives. Raises QuantityError for a Pod that was never validated.
 
@@ -32,6 +36,17 @@ def compute(pod: Object) -> str:
     """
     spec = pod.get("spec") or {}
     level = spec.get("resources") or {}
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    resources = [container.get("resources") or {} for container in containers]
+    asked = written([level, *resources])
+    known = _known.get(asked)
+    if known is None:
+        known = _compute(level, resources)
+        _known.keep(asked, known)
+    return known
+
+
+def _compute(level: Object, containers: list[Object]) -> str:
     requests: dict[str, int] = {}
     limits: dict[str, int] = {}
     guaranteed = True
@@ -39,15 +54,13 @@ def compute(pod: Object) -> str:
         requests, limits = _positive(level, "requests"), _positive(level, "limits")
         guaranteed = len(limits) == len(_COUNTED)
     else:
-        for field in ("containers", "initContainers"):
-            for container in spec.get(field) or ():
-                resources = container.get("resources") or {}
-                own = _positive(resources, "limits")
-                guaranteed = guaranteed and len(own) == len(_COUNTED)
-                for name, amount in own.items():
-                    limits[name] = limits.get(name, 0) + amount
-                for name, amount in _positive(resources, "requests").items():
-                    requests[name] = requests.get(name, 0) + amount
+        for resources in containers:
+            own = _positive(resources, "limits")
+            guaranteed = guaranteed and len(own) == len(_COUNTED)
+            for name, amount in own.items():
+                limits[name] = limits.get(name, 0) + amount
+            for name, amount in _positive(resources, "requests").items():
+                requests[name] = requests.get(name, 0) + amount
     if not requests and not limits:
         return BEST_EFFORT
     if guaranteed and requests == limits:

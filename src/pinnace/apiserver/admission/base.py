@@ -13,6 +13,8 @@ from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock
 from pinnace.store.protocol import Event, KeyValue, Store, prefix_end
 
+#: Namespaces whose lists are kept.
+_NAMESPACES = 4096
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
 
@@ -34,6 +36,8 @@ class View:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        #: Lists that were asked for, by resource and namespace, until one of their objects changes.
+        self._lists: dict[tuple[str, str], dict[str, Sequence[KeyValue]]] = {}
 
     def get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
         """``namespace`` is "" for cluster-scoped objects."""
@@ -62,9 +66,25 @@ class View:
             timer.cancel()
 
     def entries(self, group: str, plural: str, namespace: str = "") -> Sequence[KeyValue]:
-        """All objects as they are stored, in a namespace if given, in order of their keys."""
-        prefix = _prefix(group, plural, namespace)
-        return self._store.range(prefix, prefix_end(prefix)).items
+        """All objects as they are stored, in a namespace if given, in order of their keys. For resources of which there
+        are few and that change seldom: their lists are kept."""
+        resource = (group, plural)
+        kept = self._lists.get(resource)
+        if kept is None:
+            kept = self._follow(group, plural)
+        found = kept.get(namespace)
+        if found is None:
+            if len(kept) >= _NAMESPACES:
+                kept.clear()
+            prefix = _prefix(group, plural, namespace)
+            found = kept[namespace] = self._store.range(prefix, prefix_end(prefix)).items
+        return found
+
+    def _follow(self, group: str, plural: str) -> dict[str, Sequence[KeyValue]]:
+        kept = self._lists[group, plural] = {}
+        prefix = _prefix(group, plural, "")
+        self._store.watch(prefix, prefix_end(prefix), self._store.revision, lambda _: kept.clear())
+        return kept
 
     def items(self, group: str, plural: str, namespace: str = "") -> Iterator[Object]:
         """All objects, in a namespace if given, in order of their keys."""
