@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pinnace.store.backends.etcd_client import EtcdOptions
+from pinnace.store.backends.etcd_options import EtcdOptions
 
 #: Seconds within which a member must answer.
 PATIENCE = 20.0

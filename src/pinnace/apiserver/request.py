@@ -159,11 +159,16 @@ class Charge(NamedTuple):
     object: Object
 
 
+class OutrunError(Exception):
+    """Another API server was faster, and what admission decided does not hold any more: the request is to be handled
+    once more."""
+
+
 class AdmissionAttributes:
     """One change on its way to the store. Mutating plugins may change ``object`` in place (None for DELETE)."""
 
     __slots__ = (
-        "charge",
+        "charges",
         "dry_run",
         "name",
         "namespace",
@@ -204,8 +209,9 @@ class AdmissionAttributes:
         self.options: Object = {} if options is None else options
         #: Warnings for the client, in order; plugins append.
         self.warnings: list[str] = [] if warnings is None else warnings
-        #: Asked for what to write with the object, when that is known and valid; raises ApiError to refuse.
-        self.charge: Callable[[], list[Charge]] | None = None
+        #: Asked for what to write with the object, when that is known and valid. Each raises ApiError to refuse, and
+        #: OutrunError if admission has to look again.
+        self.charges: list[Callable[[], list[Charge]]] = []
         #: What to call if the change is refused after all or is not committed: gives back what plugins reserved for
         #: it (Service addresses, node ports). Whoever has called ``admit`` calls these then, each once.
         self.undo: list[Callable[[], None]] = []

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pinnace.core.clock import Clock
+from pinnace.store.backends.etcd_options import EtcdOptions
 from pinnace.store.compactor import Policy
 from pinnace.store.protocol import Stamp, Store, StoreError
-
-if TYPE_CHECKING:
-    from pinnace.store.backends.etcd_client import EtcdOptions
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):\d{1,5}")
 
@@ -41,7 +38,6 @@ async def open_store(
         if not addresses:
             raise StoreError(f"store URL {url!r} needs addresses: etcd://HOST:PORT[,HOST:PORT...]")
         from pinnace.store.backends.etcd import open_etcd
-        from pinnace.store.backends.etcd_client import EtcdOptions
 
         return await open_etcd(addresses, options=etcd or EtcdOptions(), stamp=stamp, clock=clock, policy=policy)
     raise StoreError(

@@ -33,7 +33,7 @@ class ResourceQuota:
 
     def admit(self, attributes: AdmissionAttributes) -> None:
         if attributes.namespace and self._view.entries("", "resourcequotas", attributes.namespace):
-            attributes.charge = lambda: self._charges(attributes)
+            attributes.charges.append(lambda: self._charges(attributes))
 
     def _charges(self, attributes: AdmissionAttributes) -> list[Charge]:
         """The quotas as they are once ``attributes.object`` is written. Raises ApiError 403 if one is exceeded."""

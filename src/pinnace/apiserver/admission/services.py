@@ -23,4 +23,7 @@ class ServiceAllocation:
         service = attributes.object
         if service is None or (attributes.operation == CREATE and not meta.name(service)):
             return  # validation says that it has no name
-        self._allocator.allocate(service, attributes.old_object, attributes.undo, dry_run=attributes.dry_run)
+        old = attributes.old_object
+        self._allocator.allocate(service, old, attributes.undo, dry_run=attributes.dry_run)
+        if self._allocator.shared and not attributes.dry_run:
+            attributes.charges.append(lambda: self._allocator.charges(service, old))

@@ -2,6 +2,10 @@
 
 ``allocate`` runs during admission: it fills in what a Service leaves open, reserves what it names, and appends to
 ``undo`` how to give that back. What Services hold is followed in the store, which also frees what they drop.
+
+Where other API servers allocate too (a store that is shared), what one has reserved the others do not know. There every
+Service that gets something new is written together with one key, ``FENCE``, if nobody else has written that since the
+state in which what it gets was seen to be free. Whoever comes second looks again.
 """
 
 from __future__ import annotations
@@ -15,11 +19,14 @@ from pinnace.api.errors import ApiError, FieldError, go_quote
 from pinnace.api.types import Object
 from pinnace.apiserver.allocation import carry
 from pinnace.apiserver.allocation.pool import FullError, Pool, TakenError
+from pinnace.apiserver.request import Charge, OutrunError
 from pinnace.apiserver.resources import codec
+from pinnace.store.local import LocalStore
 from pinnace.store.protocol import Event, Store, Watch, prefix_end
 
 PREFIX = "/registry/services/"
 HEADLESS = "None"
+FENCE = "/registry/ranges/services"
 Undo = list[Callable[[], None]]
 
 
@@ -35,11 +42,18 @@ class ServiceAllocator:
         ports = node_ports[1] - node_ports[0] + 1
         self._ports = Pool(*node_ports, lower=0 if ports < 48 else min(max(16, ports // 32), 128))
         self._watch: Watch | None = None
+        self._store: Store | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other API servers allocate from the same ranges."""
+        return self._store is not None and not isinstance(self._store, LocalStore)
 
     def follow(self, store: Store) -> None:
         """Take in what stored Services hold, and every change from here on. Idempotent; before ``allocate``."""
         if self._watch is not None:
             return
+        self._store = store
         revision = store.revision
         for kv in store.range(PREFIX, prefix_end(PREFIX), revision=revision).items:
             self._hold(codec.decoded(kv))
@@ -63,6 +77,26 @@ class ServiceAllocator:
         addresses = (number for text in carry.addresses(spec) if (number := self._number(text)) is not None)
         self._addresses.set_held(owner, addresses)
         self._ports.set_held(owner, carry.node_ports(spec))
+
+    def charges(self, new: Object, old: Object | None) -> list[Charge]:
+        """What to write with ``new`` so that nobody else gets what it gets. Raises OutrunError if somebody has."""
+        assert self._store is not None
+        owner = meta.key(new)
+        before = self._numbers((old or {}).get("spec") or {})
+        gained = [pair for pair in self._numbers(new.get("spec") or {}) if pair not in before]
+        if any(pool.owner(number) != owner for pool, number in gained):
+            raise OutrunError
+        if not gained:
+            return []
+        fence = self._store.get(FENCE)
+        return [Charge(FENCE, fence.mod_revision if fence else 0, {"metadata": {"name": owner}})]
+
+    def _numbers(self, spec: Object) -> list[tuple[Pool, int]]:
+        """What a Service with ``spec`` holds of which pool."""
+        addresses = [number for text in carry.addresses(spec) if (number := self._number(text)) is not None]
+        found = [(self._addresses, number) for number in addresses]
+        found += [(self._ports, number) for number in carry.node_ports(spec)]
+        return [(pool, number) for pool, number in found if number in pool]
 
     def _number(self, text: str) -> int | None:
         try:

@@ -36,7 +36,7 @@ class Admitted:
     @property
     def charging(self) -> bool:
         """Whether anything may have to be written with the object."""
-        return self._attributes.charge is not None
+        return bool(self._attributes.charges)
 
     async def __aenter__(self) -> Admitted:
         if self._admission is not None:
@@ -53,8 +53,8 @@ class Admitted:
             self._give_back()
 
     def charges(self) -> Sequence[Charge]:
-        """What is to be written with the object as it is now. Raises ApiError if that is refused."""
-        return self._attributes.charge() if self._attributes.charge is not None else ()
+        """What is to be written with the object as it is now. Raises ApiError if that is refused, OutrunError."""
+        return [charge for ask in self._attributes.charges for charge in ask()]
 
     def _give_back(self) -> None:
         for undo in self._attributes.undo:

@@ -9,6 +9,7 @@ from pinnace.api import errors
 from pinnace.api.registry import Resource
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import create, delete, delete_collection, get, list, patch, update, watch
+from pinnace.apiserver.resources import consistency
 from pinnace.apiserver.resources.backend import Backend, unsupported
 from pinnace.apiserver.response import Answer, text
 
@@ -60,8 +61,8 @@ class Router:
         subresource = info.subresource
         special = self._special.get((info.group, info.resource, subresource))
         if special is not None and info.verb in special:
-            return special[info.verb](backend, request, row)
-        if not subresource:
+            handler = special[info.verb]
+        elif not subresource:
             if (
                 info.verb not in row.verbs
                 or (info.verb in NAMED and not info.name)
@@ -80,13 +81,6 @@ class Router:
             if info.verb not in own.verbs or own.kind != row.gvk or info.verb not in OWN_FORM:
                 raise unsupported(row, info.verb)
             handler = OWN_FORM[info.verb]
-        if backend.remote and info.verb in ("get", "list", "watch"):
-            return _synced(handler, backend, request, row)
+        if backend.remote:
+            return consistency.handle(handler, backend, request, row)
         return handler(backend, request, row)
-
-
-async def _synced(handler: Handler, backend: Backend, request: Request, row: Resource) -> Answer:
-    """A read that sees all that any server has answered before."""
-    await backend.store.sync()
-    result = handler(backend, request, row)
-    return await result if isinstance(result, Coroutine) else result

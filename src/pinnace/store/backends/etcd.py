@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pinnace.core.clock import Clock
 from pinnace.core.cooperate import breathe
 from pinnace.core.supervisor import Tasks
-from pinnace.store.backends.etcd_client import Attempts, EtcdClient, EtcdOptions, RefusedError
+from pinnace.store.backends.etcd_client import Attempts, EtcdClient, RefusedError
 from pinnace.store.backends.etcd_commit import Commits
 from pinnace.store.backends.etcd_compaction import Compaction
 from pinnace.store.backends.etcd_feed import Feed
 from pinnace.store.backends.etcd_keys import Keys
 from pinnace.store.backends.etcd_messages import StatusRequest
+from pinnace.store.backends.etcd_options import EtcdOptions
 from pinnace.store.compactor import Compactor, Policy
 from pinnace.store.mvcc import View
 from pinnace.store.protocol import Committed, Event, KeyValue, Range, Sink, Stamp, StoreError, Txn, Watch

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from pinnace.core.clock import Clock
 from pinnace.store.backends.etcd_messages import METHODS, RangeRequest
+from pinnace.store.backends.etcd_options import EtcdOptions
 from pinnace.store.protocol import OutcomeUnknownError, StoreError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -71,21 +71,6 @@ _ANSWERS = (
     _CODE.UNAUTHENTICATED,
     _CODE.UNIMPLEMENTED,
 )
-
-
-class EtcdOptions(NamedTuple):
-    """How to reach etcd and where in it to keep things. With ``ca`` or ``certificate`` it is TLS. A key that begins
-    with ``root`` here begins with ``prefix`` there."""
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    prefix: str = "/registry"
-    root: str = "/registry"
-
-    @property
-    def tls(self) -> bool:
-        return bool(self.ca or self.certificate)
 
 
 class RefusedError(StoreError):
