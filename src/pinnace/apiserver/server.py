@@ -14,6 +14,8 @@ from pinnace.api.registry import Registry
 from pinnace.apiserver import expiry, metrics, wiring
 from pinnace.apiserver.auth import discovery as issuer
 from pinnace.apiserver.auth.stack import Auth
+from pinnace.apiserver.crd.controller import Controller
+from pinnace.apiserver.crd.registrar import Registrar
 from pinnace.apiserver.discovery import Discovery
 from pinnace.apiserver.health import Health
 from pinnace.apiserver.http.server import HttpServer
@@ -25,6 +27,7 @@ from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.codec import stamp
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Response, text
+from pinnace.client.client import Client
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.store.protocol import Store
@@ -81,6 +84,8 @@ class ApiServer:
             authorizer=authorizer or (auth.authorizer if auth else None),
         )
         wiring.register(self.router, auth, kubelet_tls, near_kubelets)
+        self._definitions = Controller(store, Client(self.transport(LOOPBACK), field_manager="kube-apiserver"), clock)
+        self._registrar = Registrar(store, registry, self.backend.hub, self._definitions.changed)
         if auth is not None:
             self.others.roots.update(issuer.handlers(auth.tokens, self._url))
         self.others.roots["metrics"] = self._metrics
@@ -112,6 +117,7 @@ class ApiServer:
                 "not finished" if name in self._pending_hooks else None
             )
         try:
+            self._registrar.start()
             for host, port in self._listen:
                 self.addresses.append(await self._http.listen(host, port))
             if self.addresses:
@@ -119,6 +125,7 @@ class ApiServer:
             for name, hook in self.post_start:
                 await hook()
                 self._pending_hooks.discard(name)
+            self._definitions.run(self._tasks)
             self._tasks.forever(lambda: expiry.run(self.store, self.clock), name="event expiry")
             spare_collector()
         except BaseException:
@@ -131,6 +138,8 @@ class ApiServer:
 
     async def stop(self) -> None:
         self._stopping = True
+        self._registrar.stop()
+        self._definitions.close()
         await self._tasks.stop()
         await self._http.stop()
 

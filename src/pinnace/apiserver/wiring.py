@@ -16,8 +16,9 @@ def register(
     kubelet_tls: Callable[[], ssl.SSLContext] | None,
     near: Mapping[str, tuple[str, int]] | None = None,
 ) -> None:
+    router.custom["scale"] = {"get": scale.get, "update": scale.put, "patch": scale.patch_scale}
     for group, plural in scale.SCALED:
-        router.register(group, plural, "scale", {"get": scale.get, "update": scale.put, "patch": scale.patch_scale})
+        router.register(group, plural, "scale", router.custom["scale"])
     router.register("", "pods", "binding", {"create": binding.bind})
     router.register("", "bindings", "", {"create": binding.bind_by_body})
     router.register("", "pods", "eviction", {"create": eviction.evict})

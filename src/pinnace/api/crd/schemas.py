@@ -103,7 +103,7 @@ def _invariants(errors: Errors, node: Object, level: str, at: str) -> None:
             if node.get(key):
                 errors.append(invalid_value(f"{at}.{key}", True, f"must be false if {_EITHER} is true"))
     skip_any = node.get("anyOf") == _INT_OR_STRING
-    all_of = node.get("allOf") or ()
+    all_of: list[Object] = node.get("allOf") or []
     skip_first = bool(all_of) and all_of[0].get("anyOf") == _INT_OR_STRING
     _value_validation(errors, node, at, skip_any=skip_any, skip_first=skip_first)
     if embedded and kind != "object":

@@ -38,6 +38,9 @@ def place(obj: Object, row: Resource, namespace: str) -> None:
 async def create_object(backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool) -> Response:
     """Write ``obj``, which is the caller's own, as a new object; generated names are tried until one is free."""
     metadata = obj["metadata"]
+    if row.custom is not None and row.custom.terminating:
+        why = "create not allowed while custom resource definition is terminating"
+        raise errors.forbidden(row.group, row.plural, str(metadata.get("name") or ""), why)
     if metadata.get("resourceVersion"):
         raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
     base = metadata.get("generateName") or ""

@@ -7,6 +7,7 @@ finalizer, or the kubelet with grace period 0, makes it go.
 from __future__ import annotations
 
 from pinnace.api import errors, meta, schema
+from pinnace.api.crd import status
 from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
@@ -118,7 +119,8 @@ def mark(row: Resource, old: Object, options: Object, now: float) -> Object | No
     grace = grace_period(row, old, options)
     finalizers = wanted_finalizers(row, old, options)
     namespace_content = row.kind == "Namespace" and not row.group and (old.get("spec") or {}).get("finalizers")
-    if not grace and not finalizers and not namespace_content:
+    definition = row.kind == "CustomResourceDefinition" and not meta.is_deleting(old)
+    if not grace and not finalizers and not namespace_content and not definition:
         return None
     metadata = dict(old["metadata"])
     new = {**old, "metadata": metadata}
@@ -135,6 +137,8 @@ def mark(row: Resource, old: Object, options: Object, now: float) -> Object | No
     elif held is not None and grace < held:  # a shorter grace period wins
         metadata["deletionTimestamp"] = timestamp(now + grace)
         metadata["deletionGracePeriodSeconds"] = grace
+    if definition:
+        status.begin_deletion(new, timestamp(now))
     if namespace_content:
         metadata.pop("deletionGracePeriodSeconds", None)
         new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
@@ -184,5 +188,5 @@ def _answer(backend: Backend, request: Request, row: Resource, gone: Object, mar
         details["group"] = row.group
     details["kind"] = row.plural
     details["uid"] = meta.uid(gone)
-    status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    return render.plain(request, 200, status)
+    answer: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    return render.plain(request, 200, answer)

@@ -39,6 +39,8 @@ class Router:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._special: dict[tuple[str, str, str], dict[str, Handler]] = {}
+        #: Handlers of the subresources that a custom resource may have, if it does; by name and verb.
+        self.custom: dict[str, dict[str, Handler]] = {}
 
     @property
     def revision(self) -> int:
@@ -60,6 +62,9 @@ class Router:
             return text(404, "404 page not found\n")
         subresource = info.subresource
         special = self._special.get((info.group, info.resource, subresource))
+        if row.custom is not None:
+            request.warnings += row.custom.warnings
+            special = self.custom.get(subresource) if subresource in row.subresources else None
         if special is not None and info.verb in special:
             handler = special[info.verb]
         elif not subresource:

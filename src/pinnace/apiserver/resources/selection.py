@@ -70,9 +70,11 @@ def selected(row: Resource, namespace: str, name: str, label_text: str, field_te
     except SelectorError as error:
         raise bad_request(str(error)) from None
     if not fields.empty:
-        known = supported(row.gvk)
+        known = supported(row.gvk) if row.custom is None else supported(row.gvk) | row.custom.selectable
         for requirement in fields.requirements:
             if requirement.key not in known:
+                if row.custom is not None:
+                    raise bad_request(f"field label not supported: {requirement.key}")
                 raise bad_request(unsupported_message(row.gvk, requirement.key))
         name = name or fields.requires("metadata.name") or ""
         if not namespace and row.namespaced:

@@ -40,7 +40,7 @@ CREATED_ON_UPDATE = {
 }
 #: Kinds with defaults only in ``spec`` and ``status``: nothing to do where these are still the old ones.
 _BODY_DEFAULTS = frozenset(("Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"))
-#: Kinds whose PUT must say which revision it replaces.
+#: Kinds whose PUT must say which revision it replaces; custom resources too.
 CONDITIONAL = {
     ("coordination.k8s.io", "leases"),
     ("discovery.k8s.io", "endpointslices"),
@@ -61,7 +61,8 @@ async def update(backend: Backend, request: Request, row: Resource) -> Response:
         if sent["metadata"].get("resourceVersion"):
             raise errors.conflict(row.group, row.plural, info.name)
         return await create.create_object(backend, request, row, sent, dry=dry)
-    if not info.subresource and not meta.resource_version(sent) and (row.group, row.plural) in CONDITIONAL:
+    conditional = row.custom is not None or (row.group, row.plural) in CONDITIONAL
+    if not info.subresource and not meta.resource_version(sent) and conditional:
         problem = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
         raise errors.invalid(row.group, row.kind, info.name, [problem])
     insisted = bool(meta.resource_version(sent))

@@ -41,6 +41,7 @@ class Group:
         self._scheduled = False
         self._spent = 0.0  # seconds of handing out since the last rest
         self._rest_until = 0.0
+        self.start = start
         self._watch: Watch | None = None
         self._watch = hub.store.watch(start, end, hub.store.revision, self._sink)
 
@@ -65,11 +66,15 @@ class Group:
         while self._left or self._pending:
             self._serve(None)
 
+    def end(self) -> None:
+        """Hand out what has been gathered, then finish every outlet."""
+        self.flush()
+        for outlet in list(self._outlets):
+            outlet.finish()
+
     def _sink(self, events: Sequence[Event] | None) -> None:
         if events is None:
-            self.flush()
-            for outlet in list(self._outlets):
-                outlet.finish()
+            self.end()
             return
         self._pending += events
         self._schedule()
@@ -135,6 +140,12 @@ class WatchHub:
         if found is None:
             found = self._groups[key] = Group(self, key, start, end, render)
         return found
+
+    def end(self, prefix: str) -> None:
+        """End every watch below ``prefix``: what is there is not served as it was any more."""
+        for group in list(self._groups.values()):
+            if group.start.startswith(prefix):
+                group.end()
 
     def spent(self, events: Sequence[Event]) -> None:
         """``events`` have been rendered. What was cached with them is let go a moment later, when all groups have had
