@@ -1,6 +1,7 @@
 """Virtual time fires timers in order and lets what they cause happen before the next one."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -70,3 +71,94 @@ def test_timestamps_round_trip():
     assert clocks.parse_timestamp("1970-01-01T01:00:00+01:00") == 0.0
     with pytest.raises(ValueError, match="time zone"):
         clocks.parse_timestamp("1970-01-01T00:00:00")
+
+
+async def test_time_hops_over_stretches_of_mere_routine():
+    clock = virtual()
+    beats: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            await clock.sleep(25, routine=True)
+            beats.append(clock.monotonic())
+
+    task = asyncio.create_task(beat())
+    fired: list[float] = []
+    clock.call_later(3600, lambda: fired.append(clock.monotonic()))
+    await clock.advance(86400)
+    assert fired == [3600.0]
+    assert clock.monotonic() == 86400.0
+    assert len(beats) < 20
+    assert 0 <= 3600.0 - max(beat for beat in beats if beat <= 3600.0) < 25.0, "a heartbeat is never old"
+    assert 0 <= 86400.0 - beats[-1] < 25.0
+    task.cancel()
+
+
+async def test_a_missing_heartbeat_is_noticed_in_time_and_no_hop_hides_it():
+    """Who listens moves its deadline with every beat; both are routine. When the beats end, the deadline is met."""
+    clock = virtual()
+    probed = 0.0
+    alive = True
+    lost: list[float] = []
+
+    async def beat() -> None:
+        nonlocal probed
+        while alive:
+            probed = clock.monotonic()
+            await clock.sleep(25, routine=True)
+
+    def look() -> None:
+        left = probed + 50 - clock.monotonic()
+        if left > 0:
+            clock.call_later(left, look, routine=True)
+        else:
+            lost.append(clock.monotonic())
+
+    task = asyncio.create_task(beat())
+    clock.call_later(50, look, routine=True)
+    await clock.advance(100_000)
+    assert lost == []
+    alive = False
+    await clock.advance(100_000)
+    assert len(lost) == 1
+    assert 100_000 < lost[0] <= 100_075
+    await task
+
+
+async def test_routine_of_minutes_has_its_turn_on_landing_and_of_hours_moves_along():
+    clock = virtual()
+    reports: list[float] = []
+    ends: list[float] = []
+
+    async def every(period: float, times: list[float]) -> None:
+        while True:
+            await clock.sleep(period, routine=True)
+            times.append(clock.monotonic())
+
+    tasks = [asyncio.create_task(every(300, reports)), asyncio.create_task(every(2400, ends))]
+    await clock.advance(86400)
+    assert reports[-1] == 86400 - clocks.QUIET
+    assert ends == []
+    for task in tasks:
+        task.cancel()
+
+
+async def test_cancelled_timers_do_not_pile_up():
+    clock = virtual()
+    for _ in range(10_000):
+        clock.call_later(3600, lambda: None).cancel()
+    assert len(clock._timers) < 2_000
+
+
+def test_settling_waits_for_threads():
+    done: list[str] = []
+
+    async def main() -> None:
+        clock = virtual()
+        job = asyncio.create_task(asyncio.to_thread(lambda: (threading.Event().wait(0.02), done.append("job"))))
+        await clock.settle()
+        assert done == ["job"]
+        assert job.done()
+
+    with asyncio.Runner(loop_factory=clocks.SettlingLoop) as runner:
+        runner.run(main())
