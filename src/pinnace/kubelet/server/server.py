@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import orjson
 
 from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.core.clock import Clock, parse_timestamp
-from pinnace.core.http1 import HttpConnection
 from pinnace.kubelet import logs
 from pinnace.kubelet.configuration import Configuration
 from pinnace.kubelet.lifecycle.situation import EPHEMERAL, INIT, REGULAR, containers_of
@@ -25,11 +22,10 @@ from pinnace.kubelet.runtime.base import EXITED, RUNNING, Container, PodState, R
 from pinnace.kubelet.server import metrics
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.http import Answer, HttpServer, Refusal, Request
+from pinnace.kubelet.server.relay import relay
 from pinnace.kubelet.server.summary import Summary
 
 log = logging.getLogger(__name__)
-
-_CHUNK = 64 << 10
 
 
 def tls_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
@@ -266,55 +262,3 @@ async def _prepend(first: bytes, stream: logs.Chunks) -> logs.Chunks:
             yield chunk
     finally:
         await stream.aclose()
-
-
-async def relay(request: Request, url: str) -> None:
-    """Send the request to the runtime's streaming address, and bytes both ways until either side ends."""
-    target = urlsplit(url)
-    host, port = target.hostname or "127.0.0.1", target.port or 80
-    path = f"{target.path}?{target.query}" if target.query else target.path
-    try:
-        connection = await HttpConnection.connect(host, port, None)
-    except OSError as error:
-        raise Refusal(500, f"cannot reach the container runtime's streaming server: {error}") from error
-    try:
-        kept = [(name, value) for name, value in request.headers if name.lower() not in ("host", "content-length")]
-        answer = await connection.request(request.method, path, [("Host", f"{host}:{port}"), *kept])
-        lines = [b"HTTP/1.1 %d %s" % (answer.status, b"Switching Protocols" if answer.upgraded else b"Error")]
-        lines += [name + b": " + value for name, value in answer.raw_headers]
-        writer = request.writer
-        writer.write(b"\r\n".join([*lines, b"", b""]))
-        if not answer.upgraded:
-            writer.write(await answer.read())
-            await writer.drain()
-            return
-        writer.write(connection.rest)
-        await _splice(request.reader, connection.writer, connection.reader, writer)
-    finally:
-        connection.close()
-
-
-async def _splice(
-    from_client: asyncio.StreamReader,
-    to_runtime: asyncio.StreamWriter,
-    from_runtime: asyncio.StreamReader,
-    to_client: asyncio.StreamWriter,
-) -> None:
-    up = asyncio.ensure_future(_copy(from_client, to_runtime, half_close=True))
-    down = asyncio.ensure_future(_copy(from_runtime, to_client, half_close=False))
-    try:
-        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-        if not down.done() and up.exception() is None and to_runtime.can_write_eof():
-            await asyncio.wait((down,))
-    finally:
-        for task in (up, down):
-            task.cancel()
-        await asyncio.gather(up, down, return_exceptions=True)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, half_close: bool) -> None:
-    while data := await reader.read(_CHUNK):
-        writer.write(data)
-        await writer.drain()
-    if half_close and writer.can_write_eof():
-        writer.write_eof()
