@@ -24,7 +24,7 @@ from pinnace.api.resources import EVENTS, NAMESPACES, NODES, PODS, SERVICE_ACCOU
 from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
 from pinnace.client.client import Client
 from pinnace.core.clock import RealClock
-from pinnace.kubelet.configuration import Configuration
+from pinnace.kubelet.configuration import Configuration, of_a_shared_machine
 from pinnace.kubelet.containerd import Containerd
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
@@ -198,7 +198,7 @@ class Node:
 async def real_node(configuration: Configuration | None = None) -> AsyncIterator[Node]:
     """A Ready node with busybox loaded; everything of it is gone afterwards, also after a failure."""
     directory = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))
-    node = Node(directory, configuration or Configuration())
+    node = Node(directory, configuration or of_a_shared_machine(""))
     try:
         with isolated_network():
             await node.start_api()

@@ -12,7 +12,6 @@ import pytest_asyncio
 from tests.nodes import NODE_IP, Node, real_node
 
 from pinnace.api.resources import PODS
-from pinnace.kubelet import log_rotation
 from pinnace.kubelet.pods import manager
 from pinnace.kubelet.server.server import KubeletServer
 
@@ -184,7 +183,7 @@ async def test_health_on_a_port_of_its_own(served: Served) -> None:
 
 async def test_full_logs_are_rotated(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manager, "RELIST", 0.2)
-    monkeypatch.setattr(log_rotation.rotate, "__kwdefaults__", {"limit": 2000})
+    monkeypatch.setattr(served.node.kubelet.manager, "log_limit", 2000)
     pod = await served.node.pod("fills", shell("n=0; while :; do n=$((n+1)); echo line-$n; sleep 0.01; done"))
     await served.node.wait_ready("fills")
     following = asyncio.create_task(served.ask("/containerLogs/default/fills/main?follow=true"))

@@ -9,7 +9,7 @@ from pinnace.client.client import Client
 from pinnace.cluster import config, machine
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock
-from pinnace.kubelet.configuration import Configuration, ConfigurationError, load
+from pinnace.kubelet.configuration import Configuration, ConfigurationError, load, of_a_shared_machine
 from pinnace.kubelet.containerd import Containerd, ContainerdFailed
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.base import RuntimeFailure
@@ -51,34 +51,47 @@ def manifest_directory(data_dir: Path) -> Path:
 def configuration(data_dir: Path) -> Configuration:
     """The node's KubeletConfiguration, from ``node/kubelet.yaml`` if that is there. Raises ClusterError."""
     try:
-        return load(data_dir / "node" / "kubelet.yaml", Configuration(staticPodPath=str(manifest_directory(data_dir))))
+        return load(data_dir / "node" / "kubelet.yaml", of_a_shared_machine(str(manifest_directory(data_dir))))
     except ConfigurationError as error:
         raise ClusterError(Exit.USAGE, str(error)) from error
 
 
 class RealNode:
-    """Part: the kubelet with its containerd. Stopping it ends its containers; a kill leaves them running, and the next
-    start goes on with them."""
+    """Part: the kubelet with its containerd. Stopping it ends its containers, if it ``ends_pods``; else, and by a kill,
+    they go on, and so does the next start with them. ``server_host`` is where its server listens."""
 
     name = "node"
 
     def __init__(
-        self, client: Client, clock: Clock, data_dir: Path, found: machine.Machine, *, tls: ssl.SSLContext
+        self,
+        client: Client,
+        clock: Clock,
+        data_dir: Path,
+        found: machine.Machine,
+        *,
+        tls: ssl.SSLContext,
+        node_name: str,
+        node_ip: str,
+        server_host: str = SERVER_HOST,
+        cluster_dns: str = config.CLUSTER_DNS,
+        ends_pods: bool = True,
     ) -> None:
         containerd = private_containerd(data_dir, clock, found)
+        self._server_host = server_host
+        self._ends_pods = ends_pods
         self._kubelet = Kubelet(
             client,
             clock,
-            node_name=machine.node_name(),
+            node_name=node_name,
             runtime=CriRuntime(str(containerd.socket), clock),
             root_dir=kubelet_directory(data_dir),
-            node_ip=machine.primary_address(),
-            cluster_dns=(config.CLUSTER_DNS,),
+            node_ip=node_ip,
+            cluster_dns=(cluster_dns,),
             cluster_domain=config.CLUSTER_DOMAIN,
             configuration=configuration(data_dir),
             containerd=containerd,
             tls=tls,
-            server_host=SERVER_HOST,
+            server_host=server_host,
             image_dir=containerd_directory(data_dir),
         )
         self._running = False
@@ -86,7 +99,7 @@ class RealNode:
     @property
     def server(self) -> tuple[str, int]:
         """Where the kubelet's own server listens, once it is started."""
-        return SERVER_HOST, self._kubelet.server_port
+        return self._server_host, self._kubelet.server_port
 
     async def start(self) -> None:
         """Raises ClusterError."""
@@ -99,7 +112,7 @@ class RealNode:
 
     async def stop(self) -> None:
         try:
-            if self._running:
+            if self._running and self._ends_pods:
                 self._running = False
                 await self._kubelet.end_pods()
         finally:

@@ -23,6 +23,7 @@ EVICTION_HARD = {
     "nodefs.available": "10%",
     "nodefs.inodesFree": "5%",
 }
+_LEAST = {"available": "1Gi", "inodesFree": "1%"}
 SIGNALS = (*EVICTION_HARD, "pid.available")
 _DURATIONS = (
     "evictionPressureTransitionPeriod",
@@ -80,6 +81,13 @@ class Configuration:
         return [(0, int(self.shutdownGracePeriod) - critical), (SYSTEM_CRITICAL, critical)]
 
 
+def of_a_shared_machine(static_pods: str) -> Configuration:
+    """For a node on a machine that others use too: a share of the whole disk would end Pods for files that are none of
+    theirs, and so the least that is kept free is fixed."""
+    least = {f"{disk}.{what}": limit for disk in ("imagefs", "nodefs") for what, limit in _LEAST.items()}
+    return Configuration(evictionHard={**EVICTION_HARD, **least}, staticPodPath=static_pods)
+
+
 def load(path: Path, defaults: Configuration) -> Configuration:
     """The file's configuration over ``defaults``; these if there is no file. Raises ConfigurationError."""
     import yaml
@@ -132,8 +140,12 @@ def _checked(name: str, value: object, default: object) -> object:
     if name in _PERCENTAGES and isinstance(value, int) and value > 100:
         raise ConfigurationError(f"{name}: expected a percentage, found {value}")
     if isinstance(value, dict):
-        return {**EVICTION_HARD, **{str(key): str(one) for key, one in value.items()}}
+        return {**_object(default), **{str(key): str(one) for key, one in value.items()}}
     return value
+
+
+def _object(value: object) -> dict[str, str]:
+    return dict(value) if isinstance(value, dict) else {}
 
 
 _WORDS = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}

@@ -2,7 +2,7 @@
 
 At ``imageGCHighThresholdPercent`` of the disk used, images go until ``imageGCLowThresholdPercent`` is, those first that
 were unused for longest. What a container uses, dead or alive, stays; so does what came within ``imageMinimumGCAge``,
-and what sandboxes run.
+what sandboxes run, and what came from a file: no registry could bring it back.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def unused(records: Mapping[str, Record], now: float, kept: Collection[str], min
         for record in records.values()
         if record.used < now
         and now - record.detected >= minimum_age
+        and record.image.digests
         and not record.image.pinned
         and not in_use(record.image, kept)
     ]

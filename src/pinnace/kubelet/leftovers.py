@@ -8,6 +8,7 @@ below its directories, and the cgroups themselves. Nothing of anybody else is to
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -32,6 +33,20 @@ _PROC = Path("/proc")
 def found(containerd: Containerd) -> bool:
     """Whether something of the node that has ``containerd`` still runs."""
     return any(_processes(containerd))
+
+
+def running_containers(containerd: Containerd) -> int:
+    """How many containers of Pods still run, their sandboxes not counted. Raises OSError."""
+    tasks = containerd.directory / "state" / "io.containerd.runtime.v2.task" / "k8s.io"
+    count = 0
+    for bundle in tasks.iterdir() if tasks.is_dir() else ():
+        try:
+            annotations = json.loads((bundle / "config.json").read_bytes()).get("annotations") or {}
+            runs = _runs(int((bundle / "init.pid").read_text()))
+        except (FileNotFoundError, ValueError):  # on its way in or out
+            continue
+        count += runs and annotations.get("io.kubernetes.cri.container-type") == "container"
+    return count
 
 
 async def remove(containerd: Containerd, pods_dir: Path, data_dir: Path, clock: Clock, *, grace: float) -> None:

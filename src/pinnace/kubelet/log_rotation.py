@@ -17,8 +17,8 @@ LIMIT = 10 << 20
 FILES = 5
 
 
-async def rotate(runtime: Runtime, state: PodState, clock: Clock, *, limit: int = LIMIT) -> None:
-    """Rotate the logs of a Pod's running containers that have grown beyond ``limit`` bytes."""
+async def rotate(runtime: Runtime, state: PodState, clock: Clock, *, limit: int, files: int) -> None:
+    """Rotate the logs of a Pod's running containers that have grown beyond ``limit`` bytes; each keeps ``files``."""
     for container in state.containers:
         if container.state != RUNNING or not container.log_path:
             continue
@@ -27,7 +27,7 @@ async def rotate(runtime: Runtime, state: PodState, clock: Clock, *, limit: int 
             if path.stat().st_size <= limit:
                 continue
             kept = sorted(path.parent.glob(f"{path.name}.*"))
-            for old in kept[: max(0, len(kept) - (FILES - 2))]:
+            for old in kept[: max(0, len(kept) - (files - 2))]:
                 old.unlink(missing_ok=True)
             aside = path.with_name(f"{path.name}.{timestamp(clock.now()).translate({45: None, 58: None})}")
             path.rename(aside)

@@ -7,7 +7,7 @@ and annotations that others set stay: the node sends patches of what is its own,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -28,11 +28,21 @@ RENEW = 10.0
 LEASE_SECONDS = 40
 LEASE_NAMESPACE = "kube-node-lease"
 
-_PRESSURE = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
+#: Condition -> reason and message while it is false, and while it is true.
+_PRESSURE = {
+    "MemoryPressure": (
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    "DiskPressure": (
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    "PIDPressure": (
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
+}
 
 
 @dataclass(slots=True)
@@ -59,6 +69,8 @@ class NodeAgent:
     ) -> None:
         self.description = description
         self.pod_cidr = ""
+        #: The conditions of being short of something that hold.
+        self.pressure: Collection[str] = ()
         self._client = client
         self._clock = clock
         self._problem = problem
@@ -141,7 +153,10 @@ class NodeAgent:
     def _conditions(self) -> list[Object]:
         now = timestamp(self._clock.now())
         problem = self._problem()
-        wanted = [(type, "False", reason, message) for type, reason, message in _PRESSURE]
+        wanted = [
+            (type, "True" if type in self.pressure else "False", *texts[type in self.pressure])
+            for type, texts in _PRESSURE.items()
+        ]
         if problem:
             wanted.append(("Ready", "False", "KubeletNotReady", problem))
         else:

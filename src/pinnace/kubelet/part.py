@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pinnace.api import meta
+from pinnace.api import meta, quantity
 from pinnace.api.errors import ApiError
 from pinnace.api.resources import PODS, SERVICES
 from pinnace.api.types import Object
@@ -33,6 +33,7 @@ from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.mirrors import Mirrors
 from pinnace.kubelet.pods.prepare import MachinePreparation, Settings
 from pinnace.kubelet.pods.statuses import StatusWriter
+from pinnace.kubelet.pressure import Pressure
 from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import CREATED, RUNNING, Image, PodState, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
@@ -141,6 +142,8 @@ class Kubelet:
         self._manifests = Manifests(Path(chosen.staticPodPath), node_name, clock) if chosen.staticPodPath else None
         self.stats = MachineStats(root_dir, image_dir or root_dir, self._cgroups)
         self.manager = PodManager(host, self._pods, self._mirrors, self.stats)
+        self.manager.log_limit = quantity.value(chosen.containerLogMaxSize)
+        self.manager.log_files = chosen.containerLogMaxFiles
         self.gate = Gate(client, node_name, self.settings.allocatable, chosen.allowedUnsafeSysctls, self.manager.taken)
         self._volumes.changed_object = self.manager.retry
         self._server_host = server_host or node_ip
@@ -156,6 +159,19 @@ class Kubelet:
             disk=self.stats.imagefs,
             node=_node_reference(node_name),
             kept=(PAUSE,),
+        )
+        self.pressure = Pressure(
+            clock,
+            chosen,
+            self.stats,
+            self.manager,
+            self._images,
+            self.agent,
+            self.gate,
+            self._recorder,
+            node=_node_reference(node_name),
+            pods_dir=self.settings.pods_dir,
+            logs_dir=self.settings.logs_dir,
         )
 
     @property
@@ -206,6 +222,7 @@ class Kubelet:
         self._tasks.forever(self._volumes.keep_current, name="volumes")
         self._tasks.forever(self._show_static_pods, name="mirrors")
         self._tasks.forever(self._images.run, name="images")
+        self._tasks.forever(self.pressure.run, name="pressure")
         if self._manifests is not None:
             manifests = self._manifests
             self._tasks.forever(lambda: manifests.watch(self.manager.set_static), name="manifests")

@@ -98,3 +98,7 @@ class MachineStats:
 
     def container(self, uid: str, container_id: str) -> Usage | None:
         return self._cgroups.usage(uid, container_id)
+
+    def processes(self, uid: str) -> int:
+        """How many processes run in a Pod."""
+        return len(self._cgroups.processes(uid))

@@ -43,7 +43,7 @@ class Machine:
 
     def add(self, *names: str) -> None:
         for name in names:
-            self.there[name] = Image(name, (f"{name}:1",), (), 10 * GIB)
+            self.there[name] = Image(name, (f"{name}:1",), (f"{name}@sha256:0",), 10 * GIB)
 
     async def images(self) -> list[Image]:
         return list(self.there.values())
@@ -125,3 +125,9 @@ async def test_under_pressure_all_that_is_unused_goes() -> None:
     machine.used = {"b"}
     assert await machine.collector.remove_unused() == 10 * GIB
     assert list(machine.there) == ["pause", "b"]
+
+
+async def test_what_no_registry_can_bring_back_stays() -> None:
+    machine = Machine()
+    machine.there = {"loaded": Image("loaded", ("loaded:1",), (), 10 * GIB)}
+    assert await machine.collector.remove_unused() == 0

@@ -25,6 +25,11 @@ def conditions(
     return [_condition(pod, *entry, now) for entry in wanted]
 
 
+def disruption(pod: Object, why: str, now: float) -> Object:
+    """The condition of a Pod that the node ended for its own sake."""
+    return _condition(pod, "DisruptionTarget", "True", "TerminationByKubelet", why, now)
+
+
 def _condition(pod: Object, type: str, status: str, reason: str, message: str, now: float) -> Object:
     old = meta.condition(pod, type)
     since = old.get("lastTransitionTime") if old is not None and old.get("status") == status else None

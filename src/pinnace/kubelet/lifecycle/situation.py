@@ -62,6 +62,8 @@ class Situation:
     grace: float = 30.0
     #: Phase reason and message of a Pod that the kubelet ended: ``Evicted``, ``DeadlineExceeded``, ...
     failure: Waiting | None = None
+    #: Why it was ended for the sake of the node, if it was.
+    disruption: str = ""
 
 
 @dataclass(frozen=True, slots=True)

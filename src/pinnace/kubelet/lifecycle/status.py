@@ -5,7 +5,7 @@ from __future__ import annotations
 from pinnace.api import meta, qos
 from pinnace.api.types import Object
 from pinnace.core.clock import timestamp
-from pinnace.kubelet.lifecycle.conditions import conditions
+from pinnace.kubelet.lifecycle.conditions import conditions, disruption
 from pinnace.kubelet.lifecycle.phase import phase as phase_of
 from pinnace.kubelet.lifecycle.situation import EPHEMERAL, INIT, REGULAR, Situation, Waiting, containers_of, is_sidecar
 from pinnace.kubelet.runtime.base import EXITED, RUNNING, Container
@@ -46,6 +46,8 @@ def pod_status(s: Situation, runtime_name: str, *, ended: bool = False) -> Objec
         status["observedGeneration"] = generation
     status["phase"] = phase
     status["conditions"] = conditions(pod, statuses, phase, network_ready=network_ready, now=s.now)
+    if s.disruption:
+        status["conditions"].append(disruption(pod, s.disruption, s.now))
     if s.failure is not None:
         status["reason"], status["message"] = s.failure.reason, s.failure.message
     if s.host_ips:

@@ -38,6 +38,8 @@ class PodManager:
         self._host = host
         #: What its Pods use; None for a simulated node's.
         self.stats = stats
+        #: Bytes that a container's log file may have, and how many of them there may be.
+        self.log_limit, self.log_files = log_rotation.LIMIT, log_rotation.FILES
         self._mirrors = mirrors
         self._pods = pods
         self._workers: dict[str, PodWorker] = {}
@@ -169,7 +171,9 @@ class PodManager:
             if worker is not None:
                 if seen.get(uid) != state:
                     worker.wake()
-                await log_rotation.rotate(self._host.runtime, state, self._host.clock)
+                await log_rotation.rotate(
+                    self._host.runtime, state, self._host.clock, limit=self.log_limit, files=self.log_files
+                )
             else:
                 await self._take_apart(state)
         for uid, worker in self._workers.items():

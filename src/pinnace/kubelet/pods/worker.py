@@ -87,6 +87,8 @@ class PodWorker:
         self._waiting: dict[str, Waiting] = {}
         self._hold: dict[str, float] = {}
         self._failure: Waiting | None = None
+        self._disruption = ""
+        self._grace_limit: float | None = None
         self._ending_since: float | None = None
         self._deleting = False
         self._told: set[tuple[str, str]] = set()
@@ -133,9 +135,11 @@ class PodWorker:
         self._removed = True
         self._interrupt()
 
-    def fail(self, why: Waiting) -> None:
-        """End the Pod although nobody deleted it: phase Failed with this reason and message."""
-        self._failure = self._failure or why
+    def fail(self, why: Waiting, *, disruption: str = "", grace: float | None = None) -> None:
+        """End the Pod although nobody deleted it: phase Failed with this reason and message, and, if it is ended for
+        the node's sake, why in a condition. ``grace`` limits the seconds that it has."""
+        if self._failure is None:
+            self._failure, self._disruption, self._grace_limit = why, disruption, grace
         self._interrupt()
 
     @property
@@ -236,6 +240,7 @@ class PodWorker:
             host_ips=situation.host_ips,
             terminating=situation.terminating,
             failure=situation.failure,
+            disruption=self._disruption,
         )
         status = refused(shown) if self._refused else pod_status(shown, self._host.runtime.name, ended=ended)
         self._host.statuses.put(told, status)
@@ -280,6 +285,8 @@ class PodWorker:
         grace = metadata.get("deletionGracePeriodSeconds")
         if grace is None:
             grace = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
+        if self._grace_limit is not None:
+            grace = min(grace, self._grace_limit)
         now = self._host.clock.now()
         if self.terminating and self._ending_since is None:
             self._ending_since = now

@@ -163,6 +163,9 @@ class Runtime(Protocol):
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
 
+    async def written(self, container_id: str) -> int:
+        """Bytes that a container has written to its own layer; 0 for one that is gone."""
+
     def listen(self, notify: Callable[[str], None]) -> None:
         """From now on call ``notify`` with the UID of every Pod that has something new, as it happens, and with ""
         when something may have been missed. One listener."""

@@ -355,6 +355,9 @@ class SimulatedRuntime:
         for name in [name for name, image in self._images.items() if image.id == image_id]:
             del self._images[name]
 
+    async def written(self, container_id: str) -> int:
+        return 0
+
     # -- what needs a real container
 
     async def exec(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:

@@ -344,6 +344,15 @@ class CriRuntime:
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
         return str((await self._call("PortForward", {"pod_sandbox_id": sandbox_id, "port": list(ports)})).url)
 
+    async def written(self, container_id: str) -> int:
+        try:
+            stats = (await self._call("ContainerStats", {"container_id": container_id}, limit=5.0)).stats
+        except RuntimeFailure as error:
+            if error.code == "NOT_FOUND":
+                return 0
+            raise
+        return int(stats.writable_layer.used_bytes.value)
+
 
 def _image(image: Any) -> Image:
     user = str(image.uid.value) if image.HasField("uid") else image.username
