@@ -25,8 +25,9 @@ WATCH_EVENTS = 100_000
 class InProcess:
     """Implements ``client.transport.Transport``."""
 
-    def __init__(self, pipeline: Pipeline, user: User) -> None:
+    def __init__(self, pipeline: Pipeline, user: User, user_agent: str = "pinnace") -> None:
         self._pipeline = pipeline
+        self._user_agent = user_agent
         self._user = user
         self._closed = False
 
@@ -60,7 +61,7 @@ class InProcess:
     def _request(
         self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str = ""
     ) -> Request:
-        headers = {"content-type": content_type} if body is not None else {}
+        headers = {"content-type": content_type, "user-agent": self._user_agent} if body is not None else {}
         request = Request(method, path, "", headers, body, shared=True)
         request.set_query(query)
         return request

@@ -72,6 +72,7 @@ class ApiServer:
         self.registry = registry
         self.clock = clock
         self.backend = Backend(store, registry, clock, admission)
+        self.backend.authorizer = authorizer or (auth.authorizer if auth else None)
         self.router = Router(self.backend)
         self.health = Health()
         self.others = Others(self)
@@ -81,7 +82,7 @@ class ApiServer:
             clock,
             authenticator=authenticator or (auth.authenticator if auth else None),
             impersonator=impersonator or (auth.impersonator if auth else None),
-            authorizer=authorizer or (auth.authorizer if auth else None),
+            authorizer=self.backend.authorizer,
         )
         wiring.register(self.router, auth, kubelet_tls, near_kubelets)
         self._definitions = Controller(store, Client(self.transport(LOOPBACK), field_manager="kube-apiserver"), clock)
@@ -105,9 +106,9 @@ class ApiServer:
         host, port = self.addresses[0]
         return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
-    def transport(self, user: User) -> InProcess:
-        """A client transport with that identity."""
-        return InProcess(self.pipeline, user)
+    def transport(self, user: User, user_agent: str = "pinnace") -> InProcess:
+        """A client transport with that identity; what it writes is ``user_agent``'s (``managedFields``)."""
+        return InProcess(self.pipeline, user, user_agent)
 
     async def start(self) -> None:
         """Raises OSError if an address cannot be had, and whatever a post-start hook raises."""

@@ -39,7 +39,7 @@ def _query(**params: str | int | bool | None) -> dict[str, str]:
 class Client:
     """Objects it returns may be shared: read-only. Every call raises what ``Transport.request`` raises."""
 
-    def __init__(self, transport: Transport, *, field_manager: str = "pinnace") -> None:
+    def __init__(self, transport: Transport, *, field_manager: str = "") -> None:
         self.transport = transport
         self.field_manager = field_manager
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import orjson
-
 from pinnace.api.apply import fieldset, managers
 from pinnace.api.apply.compare import compare
 from pinnace.api.apply.fieldset import EMPTY, FieldsError, Set
@@ -13,11 +11,10 @@ from pinnace.api.apply.managers import Entry, Identity, Managed
 from pinnace.api.apply.reset import NEVER
 from pinnace.api.apply.typed import Type
 from pinnace.api.types import Object
+from pinnace.core.memo import Remembered, written
 
 #: Sets of the specs that were written lately: objects of one template have equal ones.
-KEPT_SPECS = 512
-LONGEST_SPEC = 8192
-_specs: dict[tuple[int, bytes], tuple[Type, Set]] = {}
+_specs: Remembered[tuple[Type, Set]] = Remembered(512)
 
 
 class Versions(Protocol):
@@ -48,16 +45,13 @@ def of_new(type_: Type, obj: Object) -> Set:
     spec = obj.get("spec")
     if type(spec) is not dict:
         return compare(type_, {}, obj)[0]
-    key = orjson.dumps(spec)
-    known = _specs.get((id(type_), key)) if len(key) <= LONGEST_SPEC else None
-    if known is None:
-        changed = compare(type_, {}, {"spec": spec})[0]
-        if len(key) <= LONGEST_SPEC:
-            if len(_specs) >= KEPT_SPECS:
-                _specs.clear()
-            known = _specs[(id(type_), key)] = (type_, changed)
-    else:
+    text = written(spec)
+    known = _specs.get(text)
+    if known is not None and known[0] is type_:
         changed = known[1]
+    else:
+        changed = compare(type_, {}, {"spec": spec})[0]
+        _specs.keep(text, (type_, changed))
     rest = compare(type_, {}, {name: value for name, value in obj.items() if name != "spec"})[0]
     return fieldset.ordered({**rest, **changed})
 

@@ -10,7 +10,7 @@ from pinnace.api import errors
 from pinnace.api.errors import ApiError
 from pinnace.api.registry import Registry, Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.request import Admission, AdmissionAttributes, Charge, Request
+from pinnace.apiserver.request import Admission, AdmissionAttributes, Authorizer, Charge, Request
 from pinnace.apiserver.resources import codec, negotiation
 from pinnace.apiserver.resources.negotiation import Format
 from pinnace.apiserver.resources.watchhub import WatchHub
@@ -95,6 +95,8 @@ class Backend:
         self.registry = registry
         self.clock = clock
         self.admission = admission
+        #: Asked where a request turns out to be another one than its verb says: an apply that creates.
+        self.authorizer: Authorizer | None = None
         self.hub = WatchHub(store, clock)
         self.lists = SharedLists(store, clock)
         self._charging = asyncio.Lock()
@@ -188,8 +190,7 @@ def system_metadata(new: Object, old: Object) -> None:
             ours[field] = held[field]
         else:
             ours.pop(field, None)
-    for field in ("managedFields", "selfLink"):
-        ours.pop(field, None)
+    ours.pop("selfLink", None)
 
 
 def refuse_invalid(row: Resource, name: str, found: Sequence[errors.FieldError]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -106,6 +106,18 @@ def _summary(body: bytes) -> str:
 
 def parse_yaml(body: bytes, kind: str) -> Any:
     """One YAML document of JSON types."""
+    try:
+        return load_yaml(body)[0]
+    except YamlError as error:
+        raise unrecognized(body, kind, f"error converting YAML to JSON: {error}") from None
+
+
+class YamlError(ValueError):
+    """``str`` is what upstream says of the document."""
+
+
+def load_yaml(body: bytes) -> tuple[Any, list[tuple[int, str]]]:
+    """One YAML document as JSON data, and line and key of what a mapping names twice. Raises YamlError."""
     import yaml
 
     loader_class: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -115,18 +127,35 @@ def parse_yaml(body: bytes, kind: str) -> Any:
         loader = loader_class(body)
         node = loader.get_single_node()
         if node is None:
-            return None
+            return None, []
         _check_size(node, [0], 0)
+        twice = list(_named_twice(node))
         data = loader.construct_document(node)
     except _TooComplexError as error:
-        raise unrecognized(body, kind, f"error converting YAML to JSON: {error}") from None
+        raise YamlError(str(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         first = " ".join(str(error).split())
-        raise unrecognized(body, kind, f"error converting YAML to JSON: yaml: {first}") from None
+        raise YamlError(f"yaml: {first}") from None
     finally:
         if loader is not None:
             loader.dispose()
-    return _json_types(data)
+    return _json_types(data), twice
+
+
+def _named_twice(node: Any) -> Iterator[tuple[int, str]]:
+    if not isinstance(node.value, list):
+        return
+    seen: set[str] = set()
+    for child in node.value:
+        if not isinstance(child, tuple):
+            yield from _named_twice(child)
+            continue
+        key, value = child
+        if isinstance(key.value, str) and key.value in seen and key.value != "<<":
+            yield key.start_mark.line + 1, key.value
+        elif isinstance(key.value, str):
+            seen.add(key.value)
+        yield from _named_twice(value)
 
 
 class _TooComplexError(Exception):
@@ -246,14 +275,15 @@ def checked(
         )
     whole = {"kind": kind, "apiVersion": api_version, "metadata": metadata, **data}
     whole["kind"], whole["apiVersion"], whole["metadata"] = kind, api_version, metadata
+    if custom is None and not definition:
+        return whole
     if custom is not None:
         obj, warnings = custom.decode(whole, validation, duplicates)
-        request.warnings += warnings
-        return obj
-    if not definition:
-        return whole
-    obj, warnings = schema.decode_object(gvk, definition, whole, validation, duplicates)
-    obj.setdefault("metadata", {})
+    else:
+        obj, warnings = schema.decode_object(gvk, definition, whole, validation, duplicates)
+        obj.setdefault("metadata", {})
+    if metadata.get("managedFields") == []:  # not the same as none: it asks to forget who owns what
+        obj["metadata"]["managedFields"] = []
     request.warnings += warnings
     return obj
 

@@ -7,7 +7,7 @@ from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import body, render
+from pinnace.apiserver.resources import body, ownership, render
 from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid
 from pinnace.apiserver.response import Response
 from pinnace.core.clock import timestamp
@@ -17,6 +17,7 @@ GENERATE_TRIES = 8
 
 
 async def create(backend: Backend, request: Request, row: Resource) -> Response:
+    ownership.check_options(request, "CreateOptions")
     dry = dry_run(request, "CreateOptions")
     obj = body.decode(request, row)
     place(obj, row, request.info.namespace)
@@ -35,8 +36,11 @@ def place(obj: Object, row: Resource, namespace: str) -> None:
     metadata["namespace"] = namespace
 
 
-async def create_object(backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool) -> Response:
-    """Write ``obj``, which is the caller's own, as a new object; generated names are tried until one is free."""
+async def create_object(
+    backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool, applied: bool = False
+) -> Response:
+    """Write ``obj``, which is the caller's own, as a new object; generated names are tried until one is free. What was
+    ``applied`` has its managed fields."""
     metadata = obj["metadata"]
     if row.custom is not None and row.custom.terminating:
         why = "create not allowed while custom resource definition is terminating"
@@ -45,12 +49,15 @@ async def create_object(backend: Backend, request: Request, row: Resource, obj: 
         raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
     base = metadata.get("generateName") or ""
     generated = bool(base) and not metadata.get("name")
-    for field in ("selfLink", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
+    for field in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
         metadata.pop(field, None)
+    if not applied:
+        metadata.pop("managedFields", None)
     for attempt in range(GENERATE_TRIES):
         if generated:
             metadata["name"] = meta.generate_name(str(base))
-        answer = await _attempt(backend, request, row, meta.copy(obj) if generated else obj, dry=dry)
+        mine = meta.copy(obj) if generated else obj
+        answer = await _attempt(backend, request, row, mine, dry=dry, applied=applied)
         if answer is not None:
             return answer
         if not generated or attempt == GENERATE_TRIES - 1:
@@ -58,12 +65,16 @@ async def create_object(backend: Backend, request: Request, row: Resource, obj: 
     raise errors.already_exists(row.group, row.plural, metadata.get("name", ""))
 
 
-async def _attempt(backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool) -> Response | None:
+async def _attempt(
+    backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool, applied: bool
+) -> Response | None:
     """None if the name is taken."""
     metadata = obj["metadata"]
     metadata["uid"] = meta.new_uid()
     metadata["creationTimestamp"] = timestamp(backend.clock.now())
     row.default(obj)
+    if not applied:
+        ownership.track_create(request, row, obj, backend.clock.now())
     name = metadata.get("name") or ""
     async with backend.admitted(request, row, "CREATE", obj, None, name=str(name), dry_run=dry) as admitted:
         if obj["metadata"] is not metadata:

@@ -1,4 +1,4 @@
-"""PATCH: JSON patch, merge patch, strategic merge patch."""
+"""PATCH: JSON patch, merge patch, strategic merge patch; an apply is ``apply_patch``'s."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pinnace.api.patches import json_patch, merge_patch, strategic
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import body, update
+from pinnace.apiserver.resources import body, ownership, update
 from pinnace.apiserver.resources.backend import Backend, dry_run
 from pinnace.apiserver.response import Response
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
-APPLY = "application/apply-patch+yaml"
 
 
 async def patch(backend: Backend, request: Request, row: Resource) -> Response:
+    ownership.check_options(request, "PatchOptions")
     dry = dry_run(request, "PatchOptions")
     kind, data = parse(request, row)
     insisted = insists(data)
@@ -61,13 +61,6 @@ def parse(request: Request, row: Resource) -> tuple[str, Any]:
     """The kind of patch and its data. Raises ApiError 400, 415, 422."""
     kind = body.media_type(request)
     supported = [JSON_PATCH, MERGE_PATCH] + ([STRATEGIC] if row.definition else [])
-    if kind == APPLY:
-        raise ApiError(
-            415,
-            "UnsupportedMediaType",
-            "the body of the request was in an unknown format - server-side apply is not supported yet; accepted media "
-            f"types include: {', '.join(supported)}",
-        )
     if kind not in supported:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
     if request.shared:

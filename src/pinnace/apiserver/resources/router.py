@@ -8,8 +8,17 @@ from typing import Any
 from pinnace.api import errors
 from pinnace.api.registry import Resource
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import create, delete, delete_collection, get, list, patch, update, watch
-from pinnace.apiserver.resources import consistency
+from pinnace.apiserver.resources import (
+    apply_patch,
+    consistency,
+    create,
+    delete,
+    delete_collection,
+    get,
+    list,
+    update,
+    watch,
+)
 from pinnace.apiserver.resources.backend import Backend, unsupported
 from pinnace.apiserver.response import Answer, text
 
@@ -23,14 +32,14 @@ VERBS: dict[str, Handler] = {
     "watch": watch.watch,
     "create": create.create,
     "update": update.update,
-    "patch": patch.patch,
+    "patch": apply_patch.patch_or_apply,
     "delete": delete.delete,
     "deletecollection": delete_collection.delete_collection,
 }
 #: Verbs of one object, which the path names.
 NAMED = frozenset(("get", "update", "patch", "delete"))
 #: Handlers of subresources that keep the object's own form.
-OWN_FORM: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": patch.patch}
+OWN_FORM: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": apply_patch.patch_or_apply}
 
 
 class Router:

@@ -13,7 +13,7 @@ from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import body, codec, create, render
+from pinnace.apiserver.resources import body, codec, create, ownership, render
 from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid, system_metadata
 from pinnace.apiserver.response import Response
 from pinnace.store.protocol import KeyValue
@@ -51,6 +51,7 @@ CONDITIONAL = {
 
 async def update(backend: Backend, request: Request, row: Resource) -> Response:
     info = request.info
+    ownership.check_options(request, "UpdateOptions")
     dry = dry_run(request, "UpdateOptions")
     sent = body.decode(request, row)
     check_name(sent, info.name, info.namespace if row.namespaced else "")
@@ -94,10 +95,13 @@ async def change(
     insisted: bool = False,
     dry: bool = False,
     subresource: str | None = None,
+    owned: bool = False,
     answer: Callable[[KeyValue | None, Object], Response] | None = None,
 ) -> Response:
-    """Replace the object named by the request by ``compute(old)``; answered with the new object, or with
-    ``answer(stored or None, object)``. Raises ApiError Conflict at once if ``insisted`` and the object has moved on."""
+    """Replace the object named by the request by ``compute(old)``, which has its managed fields if ``owned``; answered
+    with the new object, or with ``answer(stored or None, object)``.
+
+    Raises ApiError Conflict at once if ``insisted`` and the object has moved on."""
     info = request.info
     if subresource is None:
         subresource = info.subresource
@@ -107,7 +111,9 @@ async def change(
         old = codec.read(kv, row)
         new = compute(old)
         _check_identity(row, key, new, old, info.name)
-        done = await _replace(backend, request, row, key, kv, new, old, subresource, dry=dry, answer=answer)
+        done = await _replace(
+            backend, request, row, key, kv, new, old, subresource, dry=dry, owned=owned, answer=answer
+        )
         if done is not None:
             return done
         if insisted:
@@ -144,6 +150,7 @@ async def _replace(
     subresource: str,
     *,
     dry: bool,
+    owned: bool,
     answer: Callable[[KeyValue | None, Object], Response] | None,
 ) -> Response | None:
     """None if another change came first."""
@@ -157,11 +164,14 @@ async def _replace(
                 new[field] = meta.copy(value)  # what is shared with the stored object is not changed in place
         row.default(new)
     row.prepare_update(new, old, subresource)  # plugins see what the change may be
+    if not owned:
+        ownership.track_update(backend.registry, request, row, new, old, subresource, now())
     async with backend.admitted(
         request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
     ) as admitted:
         row.prepare_update(new, old, subresource)  # and what they have changed counts as part of it
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
+        ownership.keep_times(new, old)
         refuse_invalid(row, name, row.validate(new, old, subresource))
         if new == old:  # nothing to write: no new revision, as upstream
             admitted.committed = True
