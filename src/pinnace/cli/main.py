@@ -25,7 +25,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--kubeconfig", metavar="FILE", type=Path, help="gets the context 'pinnace'; default: where kubectl looks")
     add("--runtime", choices=config.RUNTIMES, default="auto", help="auto: real containers if the machine can")
     add("--simulated-nodes", metavar="N", type=int, help="default: 1 if there is no real node, else none")
-    add("--store", metavar="URL", default="", help="sqlite:///PATH or memory://; default: in the data directory")
+    store = "sqlite:///PATH, etcd://HOST:PORT[,HOST:PORT...] or memory://; default: in the data directory"
+    add("--store", metavar="URL", default="", help=store)
+    add("--etcd-cafile", metavar="FILE", type=Path, help="whose certificates etcd's members show; makes it TLS")
+    add("--etcd-certfile", metavar="FILE", type=Path, help="client certificate for etcd")
+    add("--etcd-keyfile", metavar="FILE", type=Path, help="its key")
+    add("--etcd-prefix", metavar="PATH", default="/registry", help="of all keys in etcd; default: %(default)s")
     add("--parts", default=",".join(config.PARTS), help="which parts to run; default: %(default)s")
     add("--detach", action="store_true", help="return when the cluster is ready; it goes on in the background")
     _load_balancer_pool(up)

@@ -37,6 +37,9 @@ def run(options: argparse.Namespace) -> int:
         runtime=options.runtime,
         simulated_nodes=_simulated_nodes(options.simulated_nodes),
         store=config.parse_store(options.store),
+        etcd=config.parse_etcd(
+            options.store, options.etcd_cafile, options.etcd_certfile, options.etcd_keyfile, options.etcd_prefix
+        ),
         parts=config.parse_parts(options.parts),
         load_balancer_pool=config.parse_pool(options.load_balancer_pool),
     )

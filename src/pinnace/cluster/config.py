@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pinnace.cluster.errors import ClusterError, Exit
+from pinnace.store.backends.etcd_options import EtcdOptions, etcd_addresses
 
 PARTS = ("apiserver", "controllers", "scheduler", "node", "network")
 RUNTIMES = ("auto", "containerd", "simulated")
@@ -64,9 +65,27 @@ def parse_store(text: str) -> str:
     path = text.removeprefix("sqlite://")
     if text in ("", "memory://") or (path != text and path.startswith("/") and not path.endswith("/")):
         return text
+    if text.startswith("etcd://") and etcd_addresses(text.removeprefix("etcd://")):
+        return text
     raise ClusterError(
-        Exit.USAGE, f"--store {text!r}: expected sqlite:///PATH (an absolute path of a file) or memory://"
+        Exit.USAGE,
+        f"--store {text!r}: expected sqlite:///PATH (an absolute path of a file), etcd://HOST:PORT[,HOST:PORT...] or "
+        "memory://",
     )
+
+
+def parse_etcd(store: str, ca: Path | None, certificate: Path | None, key: Path | None, prefix: str) -> EtcdOptions:
+    """The options that go with ``--store etcd://``. Raises ClusterError (usage)."""
+    if not store.startswith("etcd://"):
+        if ca or certificate or key or prefix != EtcdOptions().prefix:
+            raise ClusterError(Exit.USAGE, "--etcd-cafile and the like go with --store etcd://HOST:PORT")
+        return EtcdOptions()
+    if (certificate is None) != (key is None):
+        raise ClusterError(Exit.USAGE, "--etcd-certfile and --etcd-keyfile go together")
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise ClusterError(Exit.USAGE, f"--etcd-prefix {prefix!r}: expected something like /registry")
+    paths = [path.absolute() if path is not None else None for path in (ca, certificate, key)]
+    return EtcdOptions(paths[0], paths[1], paths[2], prefix)
 
 
 def parse_parts(text: str) -> tuple[str, ...]:
@@ -124,6 +143,7 @@ class ClusterConfig(NamedTuple):
     store: str = ""
     parts: tuple[str, ...] = PARTS
     load_balancer_pool: str = LOAD_BALANCER_POOL
+    etcd: EtcdOptions = EtcdOptions()
 
     @property
     def pod_cidr(self) -> str:

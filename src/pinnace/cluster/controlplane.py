@@ -12,7 +12,9 @@ from pinnace.apiserver.admission.chain import default_admission
 from pinnace.apiserver.allocation.services import ServiceAllocator
 from pinnace.apiserver.auth import stack
 from pinnace.apiserver.bootstrap import objects, reconcile
+from pinnace.apiserver.peers import Peers
 from pinnace.apiserver.pipeline import Interceptor
+from pinnace.apiserver.resources import codec
 from pinnace.apiserver.server import ApiServer, stamp
 from pinnace.cluster import config, machine
 from pinnace.cluster.certificates import Certificates
@@ -43,6 +45,7 @@ class ControlPlane:
         self._store: Store | None = None
         self._auth: stack.Auth | None = None
         self._allocator: ServiceAllocator | None = None
+        self._peers: Peers | None = None
         self._tasks = Tasks("apiserver", clock)
         self.pki = certificates.pki
         self.server: ApiServer | None = None
@@ -138,10 +141,33 @@ class ControlPlane:
     async def _open_store(self) -> None:
         if not self._config.store:
             (self._config.data_dir / "store").mkdir(mode=0o700, exist_ok=True)
+        options = self._config.etcd
         try:
-            self._store = await open_store(self._config.store_url, stamp=stamp, clock=self._clock)
+            self._store = await open_store(self._config.store_url, stamp=stamp, clock=self._clock, etcd=options)
         except StoreError as error:
-            raise ClusterError(Exit.DATA_DAMAGED, str(error)) from error
+            raise ClusterError(Exit.STORE_FAILED if self._shared else Exit.DATA_DAMAGED, str(error)) from error
+        if self._shared:
+            self._check_authority(self._store)
+
+    @property
+    def _shared(self) -> bool:
+        """Whether other API servers may use the store."""
+        return self._config.store.startswith("etcd://")
+
+    def _check_authority(self, store: Store) -> None:
+        """API servers of one cluster have one authority and one key for tokens. Raises ClusterError."""
+        key = reconcile.key_of(objects.client_authority("", ""))
+        held = store.get(key)
+        if held is None:
+            return
+        authority = (codec.decoded(held).get("data") or {}).get("client-ca-file")
+        if authority != self.pki.certificate("ca").read_text():
+            raise ClusterError(
+                Exit.STORE_FAILED,
+                f"{self._config.store} holds a cluster with another certificate authority: copy pki/ from the data "
+                f"directory of its first API server to {self.pki.certificate('ca').parent}, or choose another "
+                "--etcd-prefix",
+            )
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -171,12 +197,21 @@ class ControlPlane:
             self._clock,
             endpoint=endpoint,
             client_authority=objects.client_authority(authority, front_proxy),
+            alone=not self._shared,
         )
-        store, wanted = self._store, [*objects.namespaces(), *objects.kubernetes_service(endpoint)]
+        service = objects.kubernetes_service(endpoint)
+        if self._shared:
+            del service[1:]
+            self._peers = Peers(self._store, self._clock, endpoint, machine.node_name())
+            await self._peers.start()
+        store, wanted = self._store, [*objects.namespaces(), *service]
         self._tasks.forever(lambda: reconcile.keep(store, self._clock, wanted), name="bootstrap objects")
 
     async def stop(self) -> None:
         await self._tasks.stop()
+        if self._peers is not None:
+            await self._peers.stop()
+            self._peers = None
         if self.server is not None:
             await self.server.stop()
             self.server = None

@@ -21,6 +21,7 @@ class Exit(enum.IntEnum):
     COMPONENT_MISSING = 18
     IMAGE_REFUSED = 19
     NETWORK_FAILED = 20
+    STORE_FAILED = 21
 
 
 class ClusterError(Exception):

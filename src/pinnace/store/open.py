@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from pinnace.core.clock import Clock
-from pinnace.store.backends.etcd_options import EtcdOptions
+from pinnace.store.backends.etcd_options import EtcdOptions, etcd_addresses
 from pinnace.store.compactor import Policy
 from pinnace.store.protocol import Stamp, Store, StoreError
-
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):\d{1,5}")
 
 
 async def open_store(
@@ -43,9 +40,3 @@ async def open_store(
     raise StoreError(
         f"store URL {url!r} is not supported: use memory://, sqlite:///path/file.db or etcd://host:port[,host:port...]"
     )
-
-
-def etcd_addresses(rest: str) -> list[str]:
-    """The members that an etcd URL names; empty if it is not understood."""
-    addresses = rest.rstrip("/").split(",")
-    return addresses if all(_ADDRESS.fullmatch(address) for address in addresses) else []

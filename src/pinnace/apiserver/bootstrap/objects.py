@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -61,8 +62,6 @@ class Endpoint(NamedTuple):
 
 def kubernetes_service(endpoint: Endpoint) -> list[Object]:
     """``default/kubernetes``: the Service, its Endpoints and its EndpointSlice."""
-    port = {"name": "https", "port": endpoint.port, "protocol": "TCP"}
-    family = "IPv6" if ":" in endpoint.address else "IPv4"
     return [
         {
             "kind": "Service",
@@ -84,6 +83,17 @@ def kubernetes_service(endpoint: Endpoint) -> list[Object]:
             },
             "status": {"loadBalancer": {}},
         },
+        *kubernetes_endpoints([endpoint]),
+    ]
+
+
+def kubernetes_endpoints(endpoints: Sequence[Endpoint]) -> list[Object]:
+    """The Endpoints of ``default/kubernetes`` where it is served at all of ``endpoints`` (at least one), and an
+    EndpointSlice for each of their ports."""
+    by_port: dict[int, list[str]] = {}
+    for endpoint in sorted(endpoints, key=lambda one: (one.port, one.address)):
+        by_port.setdefault(endpoint.port, []).append(endpoint.address)
+    return [
         {
             "kind": "Endpoints",
             "apiVersion": "v1",
@@ -92,22 +102,32 @@ def kubernetes_service(endpoint: Endpoint) -> list[Object]:
                 "namespace": "default",
                 "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
             },
-            "subsets": [{"addresses": [{"ip": endpoint.address}], "ports": [port]}],
+            "subsets": [
+                {"addresses": [{"ip": address} for address in addresses], "ports": [_https(port)]}
+                for port, addresses in by_port.items()
+            ],
         },
-        {
-            "kind": "EndpointSlice",
-            "apiVersion": "discovery.k8s.io/v1",
-            "metadata": {
-                "name": SERVICE,
-                "namespace": "default",
-                "generation": 1,
-                "labels": {"kubernetes.io/service-name": SERVICE},
-            },
-            "addressType": family,
-            "endpoints": [{"addresses": [endpoint.address], "conditions": {"ready": True}}],
-            "ports": [dict(port)],
-        },
+        *(
+            {
+                "kind": "EndpointSlice",
+                "apiVersion": "discovery.k8s.io/v1",
+                "metadata": {
+                    "name": f"{SERVICE}-{port}" if number else SERVICE,
+                    "namespace": "default",
+                    "generation": 1,
+                    "labels": {"kubernetes.io/service-name": SERVICE},
+                },
+                "addressType": "IPv6" if ":" in addresses[0] else "IPv4",
+                "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
+                "ports": [_https(port)],
+            }
+            for number, (port, addresses) in enumerate(by_port.items())
+        ),
     ]
+
+
+def _https(port: int) -> Object:
+    return {"name": "https", "port": port, "protocol": "TCP"}
 
 
 def service_range(cidr: str, now: str) -> Object:

@@ -59,17 +59,19 @@ async def bootstrap(
     endpoint: objects.Endpoint | None = None,
     client_authority: Object | None = None,
     service_cidr: str = "10.96.0.0/16",
+    alone: bool = True,
 ) -> None:
-    """See the module's docstring. ``endpoint`` is None for an API server that is not reached over the network."""
+    """See the module's docstring. ``endpoint`` is None for an API server that is not reached over the network. One that
+    is not ``alone`` leaves the Endpoints of its Service to ``peers``."""
     wanted = [*objects.namespaces(), *policy.rbac_objects(), *policy.flow_objects(), *objects.priority_classes()]
     wanted.append(objects.service_range(service_cidr, timestamp(clock.now())))
     if endpoint is not None:
-        wanted += objects.kubernetes_service(endpoint)
+        wanted += objects.kubernetes_service(endpoint)[: None if alone else 1]
     if client_authority is not None:
         wanted.append(client_authority)
     for _ in range(5):  # a second API server may write the same at the same time
         await store.sync()
-        if await _write(store, _changes(store, clock, wanted)):
+        if await ensure(store, clock, wanted):
             return
 
 
@@ -77,11 +79,12 @@ async def keep(store: Store, clock: Clock, wanted: Sequence[Object]) -> None:
     """For ever: whichever of ``wanted`` somebody deleted is back within ``PERIOD`` seconds. Raises StoreError."""
     while True:
         await clock.sleep(PERIOD, routine=True)
-        await _write(store, _changes(store, clock, [obj for obj in wanted if store.get(key_of(obj)) is None]))
+        await ensure(store, clock, [obj for obj in wanted if store.get(key_of(obj)) is None])
 
 
-async def _write(store: Store, changes: list[tuple[Compare, Put]]) -> bool:
-    """Whether all ``changes`` were made. They are independent of each other."""
+async def ensure(store: Store, clock: Clock, wanted: Sequence[Object]) -> bool:
+    """Bring ``wanted`` up to date; False if somebody else wrote some of them meanwhile. Raises StoreError."""
+    changes = _changes(store, clock, wanted)
     parts = [changes[at : at + TXN_COMPARES] for at in range(0, len(changes), TXN_COMPARES)]
     txns = [Txn([compare for compare, _ in part], [put for _, put in part]) for part in parts]
     return all(answer.succeeded for answer in await asyncio.gather(*map(store.commit, txns)))

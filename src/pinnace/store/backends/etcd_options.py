@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):\d{1,5}")
+
+
+def etcd_addresses(rest: str) -> list[str]:
+    """The members that ``etcd://`` + ``rest`` names; empty if it is not understood."""
+    addresses = rest.rstrip("/").split(",")
+    return addresses if all(_ADDRESS.fullmatch(address) for address in addresses) else []
 
 
 class EtcdOptions(NamedTuple):
