@@ -87,9 +87,8 @@ class OpenApi:
     def _hash(self, rows: list[Resource]) -> str:
         """Changes whenever the document of ``rows`` does, without making it: from what it is made of."""
         made_of = [(row.plural, row.definition, sorted(row.verbs), sorted(row.subresources)) for row in rows]
-        seed: list[Any] = [pinnace.__version__, pinnace.KUBERNETES_VERSION, made_of]
-        if not all(row.definition for row in rows):
-            seed.append(self._registry.generation)
+        custom = [(row.kind, row.custom.list_kind, row.custom.schema) for row in rows if row.custom is not None]
+        seed: list[Any] = [pinnace.__version__, pinnace.KUBERNETES_VERSION, made_of, custom]
         return hashlib.sha256(orjson.dumps(seed)).hexdigest().upper()
 
     def _document(

@@ -11,8 +11,7 @@ import pinnace
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.openapi import gnostic, operations, schemas
-from pinnace.apiserver.openapi.operations import PARAMETERS, Operation
-from pinnace.apiserver.openapi.schemas import PREFIX, Version
+from pinnace.apiserver.openapi.operations import PARAMETERS, PREFIX, Operation, Version
 
 _PATH_PARAMETERS = {
     "namespace": "object name and auth scope, such as for teams and projects",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from pinnace.api import schema_table
 from pinnace.api.registry import Resource, Subresource
 from pinnace.api.types import GVK
 
+Version = Literal[2, 3]
+PREFIX: dict[int, str] = {2: "#/definitions/", 3: "#/components/schemas/"}
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 DELETE_OPTIONS, STATUS, PATCH = META + "DeleteOptions", META + "Status", META + "Patch"
 

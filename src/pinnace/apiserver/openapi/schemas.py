@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from pinnace.api import schema_table
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.openapi import operations
+from pinnace.apiserver.openapi import custom, operations
+from pinnace.apiserver.openapi.operations import PREFIX, Version
 
-Version = Literal[2, 3]
 Descriptions = dict[str, tuple[str, dict[str, str]]]
-PREFIX: dict[int, str] = {2: "#/definitions/", 3: "#/components/schemas/"}
 _COPIED = ("type", "format", "required", "enum")
 _TIME = {"type": "string", "format": "date-time"}
 _SPECIAL: dict[str, dict[int, Object]] = {
@@ -29,7 +28,7 @@ _SPECIAL: dict[str, dict[int, Object]] = {
 }
 #: Always there: what errors and deletions look like.
 _COMMON = (operations.DELETE_OPTIONS, operations.STATUS, operations.PATCH)
-#: What the schemas of ``custom`` refer to.
+#: What the schemas of custom resources refer to.
 _CUSTOM = [operations.META + "ObjectMeta", operations.META + "ListMeta"]
 
 
@@ -108,32 +107,6 @@ def _references(node: Any) -> Iterator[str]:
                 yield from _references(value)
 
 
-def custom(row: Resource, version: Version) -> dict[str, Object]:
-    """Schemas of a kind that the tables do not know: any fields beside the ones every object has."""
-    name = operations.definition_of(row)
-    meta = PREFIX[version] + operations.META
-    gvk = {"group": row.group, "version": row.version, "kind": row.kind}
-    head: Object = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
-    return {
-        name: {
-            "type": "object",
-            "properties": head | {"metadata": {"$ref": meta + "ObjectMeta"}},
-            "x-kubernetes-group-version-kind": [gvk],
-            "x-kubernetes-preserve-unknown-fields": True,
-        },
-        f"{name}List": {
-            "type": "object",
-            "required": ["items"],
-            "properties": head
-            | {
-                "metadata": {"$ref": meta + "ListMeta"},
-                "items": {"type": "array", "items": {"$ref": PREFIX[version] + name}},
-            },
-            "x-kubernetes-group-version-kind": [gvk | {"kind": f"{row.kind}List"}],
-        },
-    }
-
-
 def all_schemas(rows: list[Resource], version: Version) -> Iterator[tuple[str, Object]]:
     """Every schema that a document of ``rows`` needs, one at a time."""
     texts = descriptions()
@@ -141,4 +114,4 @@ def all_schemas(rows: list[Resource], version: Version) -> Iterator[tuple[str, O
         yield name, render(name, version, texts)
     for row in rows:
         if not row.definition:
-            yield from custom(row, version).items()
+            yield from custom.schemas(row, version).items()
