@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
             self._watch.stop()
             self._watch = None
         if self._pipe is not None:
-            self._pipe.feed(b"")
+            self._pipe.end(both_ways=True)
         elif self._task is not None:
             self._task.cancel()
         # The transport and the parser know this connection: left in cycles, each would wait for the cycle collector.
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         if self._pipe is not None:
-            self._pipe.feed(b"")
+            self._pipe.end(both_ways=self._server.tls is not None)
             return not self._server.tls  # half-closed plain connections still take our bytes
         return False
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pinnace.api.errors import ApiError
 from pinnace.apiserver.http import wire
 from pinnace.apiserver.response import WatchAnswer
+from pinnace.core.cooperate import breathe
 
 if TYPE_CHECKING:
     from pinnace.apiserver.http.connection import Connection
@@ -104,16 +105,23 @@ class RawPipe:
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._ended = False
+        self._broken = False
         self._readable: asyncio.Future[None] | None = None
 
     def feed(self, data: bytes) -> None:
-        if data:
-            self._chunks.append(data)
-            self._size += len(data)
-            if self._size > PIPE_BUFFER:
-                self._transport.pause_reading()
-        else:
-            self._ended = True
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > PIPE_BUFFER:
+            self._transport.pause_reading()
+        self._wake()
+
+    def end(self, *, both_ways: bool) -> None:
+        """The client sends nothing more; ``both_ways``: it takes nothing more either."""
+        self._ended = True
+        self._broken = self._broken or both_ways
+        self._wake()
+
+    def _wake(self) -> None:
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
 
@@ -131,10 +139,11 @@ class RawPipe:
         return data
 
     async def write(self, data: bytes) -> None:
-        if self._connection.lost:
+        if self._broken:
             raise ConnectionResetError("the client closed the connection")
         self._transport.write(data)
         await self._connection.drain()
+        await breathe()  # others' turn; and a client that is gone is noticed, however fast the data comes
 
     def close(self) -> None:
         self._transport.close()

@@ -18,6 +18,7 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
+from pinnace.core.cooperate import breathe
 from pinnace.core.http1 import HttpAnswer, HttpConnection
 from pinnace.kubelet.server.http import Refusal, Request
 from pinnace.kubelet.server.spdy import SpdyClient, SpdyError
@@ -107,6 +108,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, h
     while data := await reader.read(_CHUNK):
         writer.write(data)
         await writer.drain()
+        await breathe()  # others' turn; and a peer that is gone is noticed, however fast the data comes
     if half_close and writer.can_write_eof():
         writer.write_eof()
 

@@ -9,6 +9,8 @@ import hashlib
 import struct
 from typing import NamedTuple
 
+from pinnace.core.cooperate import breathe
+
 #: Appended to the client's key (RFC 6455, 1.3).
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
@@ -112,6 +114,7 @@ class WebSocket:
             head = struct.pack("!BBQ", 0x80 | opcode, 127, length)
         self._writer.write(head + prefix + data)
         await self._writer.drain()
+        await breathe()  # others' turn; and a client that is gone is noticed, however fast the data comes
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say that nothing more comes, and why. Idempotent."""
