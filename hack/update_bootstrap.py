@@ -163,7 +163,7 @@ ADDED: dict[str, tuple[str, ...]] = {
     "system:pinnace:startup": ("list,watch |  | nodes",),
     # The proxy and the DNS server of a node that runs as a process of its own, which does this as its kubelet.
     "system:pinnace:node-network": (
-        "list,watch |  | namespaces,services",
+        "list,watch |  | namespaces,nodes,services",
         "list,watch | discovery.k8s.io | endpointslices",
     ),
     # Many simulated nodes as one process with one identity.

@@ -1,4 +1,4 @@
-"""``pinnace controllers`` and ``pinnace scheduler``: one part of a cluster as a process, in the foreground."""
+"""``pinnace controllers``, ``scheduler`` and ``node``: one part of a cluster as a process, in the foreground."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING, Protocol
 
-from pinnace.cli.up import log_to_stderr, say
+from pinnace.cli.up import log_to_stderr, say, simulated_nodes
 from pinnace.cluster import config
+from pinnace.cluster.datadir import DataDir
 from pinnace.core.clock import RealClock
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def controllers(options: argparse.Namespace) -> int:
 
     chosen = ControllersOptions(
         cluster_cidr=config.parse_cidr("--cluster-cidr", options.cluster_cidr),
+        cluster_dns=options.cluster_dns,
         node_prefix=options.node_cidr_mask_size,
         load_balancer_pool=config.parse_pool(options.load_balancer_pool),
         root_ca=options.root_ca_file,
@@ -42,6 +44,34 @@ def scheduler(options: argparse.Namespace) -> int:
     from pinnace.cluster.apart import SchedulerProcess
 
     return serve(SchedulerProcess(_common(options), RealClock(), say))
+
+
+def node(options: argparse.Namespace) -> int:
+    from pinnace.cluster.apartnode import NodeOptions, NodeProcess
+    from pinnace.cluster.realnetwork import Addresses
+
+    addresses = Addresses(
+        pods=config.parse_cidr("--cluster-cidr", options.cluster_cidr),
+        load_balancers=config.parse_pool(options.load_balancer_pool),
+        dns=options.cluster_dns,
+        services=config.parse_cidr("--service-cluster-ip-range", options.service_cluster_ip_range),
+    )
+    chosen = NodeOptions(
+        data_dir=options.data_dir.absolute(),
+        kubeconfig=options.kubeconfig and options.kubeconfig.absolute(),
+        bootstrap_kubeconfig=options.bootstrap_kubeconfig and options.bootstrap_kubeconfig.absolute(),
+        node_name=options.node_name,
+        node_ip=options.node_ip,
+        runtime=options.runtime,
+        simulated_nodes=simulated_nodes(options.simulated_nodes),
+        addresses=addresses,
+    )
+    directory = DataDir(chosen.data_dir)
+    directory.acquire()
+    try:
+        return serve(NodeProcess(chosen, directory, RealClock(), say))
+    finally:
+        directory.release()
 
 
 def _common(options: argparse.Namespace) -> Common:

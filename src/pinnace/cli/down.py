@@ -1,5 +1,5 @@
-"""``pinnace down``: ask the process that runs the cluster to stop, and wait until it has. If it was killed, end what it
-left running."""
+"""``pinnace down``: ask the process that runs the cluster, or a node of one, to stop, and wait until it has. If it was
+killed, end what it left running."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def run(path: Path, *, purge: bool, timeout: float) -> int:
         raise ClusterError(Exit.ERROR, f"a Pinnace on {path} is still starting; try again when it has started")
     if facts is not None:
         _stop(directory, int(facts["pid"]), timeout)
+        if "node" in facts and not purge:  # a node on its own leaves its Pods running
+            _end_leftovers(directory, was_running=True)
         print("stopped")
     elif not purge:
         _end_leftovers(directory)
@@ -47,17 +49,18 @@ def _stop(directory: DataDir, pid: int, timeout: float) -> None:
         )
 
 
-def _end_leftovers(directory: DataDir) -> None:
+def _end_leftovers(directory: DataDir, *, was_running: bool = False) -> None:
     from pinnace.cluster import teardown
 
-    if not teardown.has_leftovers(directory.path):
+    if not was_running and not teardown.has_leftovers(directory.path):
         raise ClusterError(Exit.NOT_RUNNING, f"no cluster is running on {directory.path}")
     directory.acquire()
     try:
         teardown.remove_leftovers(directory.path, purge=False)
     finally:
         directory.release()
-    print("stopped the containers of a Pinnace that was killed")
+    if not was_running:
+        print("stopped the containers of a Pinnace that was killed")
 
 
 def _purge(directory: DataDir) -> None:

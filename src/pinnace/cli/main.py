@@ -52,6 +52,14 @@ def build_parser() -> argparse.ArgumentParser:
     load.add_argument("files", nargs="+", metavar="FILE", type=Path)
     _data_dir(load)
 
+    token = verbs.add_parser("token", help="let other machines join as nodes")
+    create = token.add_subparsers(dest="action", metavar="ACTION", required=True).add_parser(
+        "create", help="make a bootstrap token; prints the kubeconfig that 'pinnace node' joins with"
+    )
+    _data_dir(create)
+    create.add_argument("token", nargs="?", default="", metavar="TOKEN", help="default: a random one")
+    create.add_argument("--ttl", default="24h", help="how long it lives, 0 for ever; default: %(default)s")
+
     verbs.add_parser("version", help="print the versions")
     _parts(verbs)
     return parser
@@ -68,7 +76,29 @@ def _parts(verbs: Any) -> None:
     add("--cluster-signing-cert-file", metavar="FILE", type=Path, help="signs certificate requests; default: none are")
     add("--cluster-signing-key-file", metavar="FILE", type=Path, help="its key")
     _load_balancer_pool(controllers)
+    _cluster_dns(controllers)
     _apart(verbs.add_parser("scheduler", help="run the scheduler alone, as a client of an API server"), 10259)
+    node = verbs.add_parser("node", help="run a node alone, as a client of an API server")
+    default = config.default_data_dir().with_name("pinnace-node")
+    add = node.add_argument
+    add("--data-dir", metavar="DIR", type=Path, default=default, help="default: %(default)s")
+    add("--kubeconfig", metavar="FILE", type=Path, help="who the node is; default: kubelet.conf in the data directory")
+    add("--bootstrap-kubeconfig", metavar="FILE", type=Path, help="to join with, if there is no --kubeconfig yet")
+    add("--node-name", metavar="NAME", default="", help="default: the host's")
+    add("--node-ip", metavar="ADDRESS", default="", help="default: the one it has towards the API server")
+    add("--runtime", choices=config.RUNTIMES, default="auto", help="auto: real containers if the machine can")
+    add("--simulated-nodes", metavar="N", type=int, help="N simulated nodes instead of one node")
+    add("--cluster-cidr", metavar="CIDR", default=config.POD_CIDR, help="addresses of all Pods; default: %(default)s")
+    add("--service-cluster-ip-range", metavar="CIDR", default=config.SERVICE_CIDR, help="default: %(default)s")
+    _cluster_dns(node)
+    _load_balancer_pool(node)
+
+
+def _cluster_dns(parser: argparse.ArgumentParser) -> None:
+    default = config.CLUSTER_DNS
+    parser.add_argument(
+        "--cluster-dns", metavar="ADDRESS", default=default, help="where Pods ask; default: %(default)s"
+    )
 
 
 def _apart(parser: argparse.ArgumentParser, port: int) -> None:
@@ -126,10 +156,15 @@ def _run(options: argparse.Namespace) -> int:
             from pinnace.cli import down
 
             return down.run(options.data_dir, purge=options.purge, timeout=config.parse_duration(options.timeout))
-        case "controllers" | "scheduler":
+        case "controllers" | "scheduler" | "node":
             from pinnace.cli import apart
 
-            return apart.controllers(options) if options.verb == "controllers" else apart.scheduler(options)
+            runs = {"controllers": apart.controllers, "scheduler": apart.scheduler, "node": apart.node}
+            return runs[options.verb](options)
+        case "token":
+            from pinnace.cli import token
+
+            return token.create(options.data_dir, ttl=config.parse_duration(options.ttl), token=options.token)
         case "image":
             from pinnace.cli import image
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pinnace.cli.ask import PATIENCE, Asker
 from pinnace.cluster.datadir import DataDir
-from pinnace.cluster.errors import ClusterError, Exit
-
-#: Seconds to wait for an answer.
-PATIENCE = 5
+from pinnace.cluster.errors import Exit
 
 
 def run(path: Path, output: str) -> int:
@@ -36,8 +33,16 @@ def collect(path: Path) -> dict[str, Any]:
     path = path.absolute()
     facts = DataDir(path).running()
     if facts is None:
-        starting = DataDir(path).is_held()
-        return {"running": starting, "ready": False, "dataDir": str(path)}
+        directory = DataDir(path)
+        starting = directory.is_held()
+        status: dict[str, Any] = {"running": starting, "ready": False, "dataDir": str(path)}
+        if not starting:
+            from pinnace.cluster import teardown
+
+            status["leftContainers"] = teardown.containers_left(path)
+            was_node = "node" in (directory.last_announced() or ()) or (path / "kubelet.conf").exists()
+            status["verb"] = "node" if was_node else "up"
+        return status
     status = {"running": True, "ready": False, "dataDir": str(path), **facts}
     try:
         status.update(_ask(path, facts))
@@ -49,29 +54,14 @@ def collect(path: Path) -> dict[str, Any]:
 
 
 def _ask(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    pki = path / "pki"
-    try:
-        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    except (PermissionError, FileNotFoundError) as error:
-        raise ClusterError(
-            Exit.NOT_PERMITTED, f"cannot read the cluster's credentials in {pki}: {error.strerror}"
-        ) from error
-    host, _, port = str(facts["server"]).removeprefix("https://").rpartition(":")
-    connection = http.client.HTTPSConnection(host.strip("[]"), int(port), context=context, timeout=PATIENCE)
-
-    def get(target: str) -> tuple[int, bytes]:
-        connection.request("GET", target)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-
-    code, ready = get("/readyz?verbose")
+    name = str(facts.get("node") or "")
+    with Asker(path, facts) as asker:
+        code, ready = asker.ask("GET", "/readyz?verbose")
+        nodes = [asker.get(f"/api/v1/nodes/{name}")] if name else asker.get("/api/v1/nodes")["items"]
+        pods = asker.get("/api/v1/pods" + (f"?fieldSelector=spec.nodeName={name}" if name else ""))["items"]
     failing = [line for line in ready.decode(errors="replace").splitlines() if line.startswith("[-]")]
-    nodes = json.loads(get("/api/v1/nodes")[1])["items"]
-    pods = json.loads(get("/api/v1/pods")[1])["items"]
-    connection.close()
     return {
-        "ready": code == 200,
+        "ready": code == 200 and (not name or all(map(_is_ready, nodes))),
         "failing": failing,
         "nodes": {"total": len(nodes), "ready": sum(map(_is_ready, nodes))},
         "pods": dict(Counter(str(pod["status"].get("phase")) for pod in pods)),
@@ -86,18 +76,25 @@ def _is_ready(node: dict[str, Any]) -> bool:
 def describe(status: dict[str, Any]) -> str:
     """A person's view."""
     if not status["running"]:
-        return f"not running (data directory {status['dataDir']}); start it: pinnace up"
+        where, verb = f"not running (data directory {status['dataDir']})", status["verb"]
+        if left := status["leftContainers"]:
+            what = "1 container of it still runs" if left == 1 else f"{left} containers of it still run"
+            return f"{where}, but {what}; 'pinnace {verb}' carries on with them, 'pinnace down' ends them"
+        return f"{where}; start it: pinnace {verb}"
     if "server" not in status:
         return f"starting (data directory {status['dataDir']})"
     state = "running" if status["ready"] else "running, not ready"
     rows = [
-        ("cluster", f"{state}, since {_age(status['startedAt'])} (process {status['pid']})"),
+        (
+            "node" if "node" in status else "cluster",
+            f"{state}, since {_age(status['startedAt'])} (process {status['pid']})",
+        ),
         ("server", status["server"]),
         ("version", f"pinnace {status['version']}, Kubernetes {status['kubernetesVersion']}"),
         ("parts", ", ".join(status["parts"])),
         ("runtime", status["runtime"]),
         ("data", status["dataDir"]),
-        ("kubeconfig", f"{status['kubeconfig']}, context {status['context']}"),
+        ("kubeconfig", status["kubeconfig"] + (f", context {status['context']}" if status["context"] else "")),
     ]
     if "nodes" in status:
         rows.append(("nodes", f"{status['nodes']['ready']} of {status['nodes']['total']} ready"))

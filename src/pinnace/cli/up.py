@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         port=port,
         kubeconfig=(options.kubeconfig or config.default_kubeconfig()).absolute(),
         runtime=options.runtime,
-        simulated_nodes=_simulated_nodes(options.simulated_nodes),
+        simulated_nodes=simulated_nodes(options.simulated_nodes),
         store=config.parse_store(options.store),
         etcd=config.parse_etcd(
             options.store, options.etcd_cafile, options.etcd_certfile, options.etcd_keyfile, options.etcd_prefix
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         directory.release()
 
 
-def _simulated_nodes(count: int | None) -> int | None:
+def simulated_nodes(count: int | None) -> int | None:
     if count is not None and not 0 <= count <= 100_000:
         raise ClusterError(Exit.USAGE, f"--simulated-nodes {count}: expected a number from 0 to 100000")
     return count

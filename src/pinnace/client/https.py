@@ -176,6 +176,13 @@ class Https:
             self._token_read = self._clock.monotonic()
         return self.token
 
+    def use_new_files(self) -> None:
+        """From the next connection on, show the certificate that is in the credentials' files now. Raises OSError."""
+        if self._tls is not None:
+            self._tls = tls_context(self._credentials)
+        while self._idle:
+            self._idle.pop().close()
+
     async def close(self) -> None:
         self._closed = True
         while self._idle:

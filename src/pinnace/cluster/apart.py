@@ -46,6 +46,7 @@ class ControllersOptions(NamedTuple):
     """``signing_certificate`` and ``signing_key``: the authority for certificate requests; None: none are signed."""
 
     cluster_cidr: str
+    cluster_dns: str
     node_prefix: int
     load_balancer_pool: str
     root_ca: Path | None
@@ -138,6 +139,7 @@ class ControllersProcess(Process):
         self._accounts: ServiceAccounts | None = None
 
     async def build(self, found: Remote) -> list[Part]:
+        from pinnace.cluster.clusterdns import ClusterDns
         from pinnace.controllers.manager import Controllers
 
         options = self._options
@@ -150,6 +152,7 @@ class ControllersProcess(Process):
             node_prefix=options.node_prefix,
             load_balancer_pool=IPRanges(options.load_balancer_pool) if options.load_balancer_pool else None,
             authority=self._authority(),
+            others=(lambda tools: ClusterDns(tools, options.cluster_dns),),
         )
         return [controllers]
 

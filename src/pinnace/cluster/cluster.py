@@ -152,8 +152,9 @@ class Cluster:
             certificate=pki.certificate("admin").read_bytes(),
             key=pki.key("admin").read_bytes(),
         )
-        for part, user in (("controller-manager", identities.CONTROLLER_MANAGER), ("scheduler", identities.SCHEDULER)):
-            self._leave_kubeconfig(part, user.name)
+        self._leave_kubeconfig("controller-manager", identities.CONTROLLER_MANAGER.name)
+        self._leave_kubeconfig("scheduler", identities.SCHEDULER.name)
+        self._leave_kubeconfig("simulated-nodes", identities.SIMULATED_NODE_HOST.name)
         self._announce()
 
     def _leave_kubeconfig(self, part: str, user: str) -> None:
@@ -172,6 +173,7 @@ class Cluster:
             {
                 "pid": os.getpid(),
                 "server": self._plane.url,
+                "advertised": self._plane.advertised_url,
                 "startedAt": self.clock.now(),
                 "version": pinnace.__version__,
                 "kubernetesVersion": pinnace.KUBERNETES_VERSION,
@@ -185,7 +187,7 @@ class Cluster:
     def client(self, user: User) -> Client:
         """A client in this process with that identity."""
         assert self._plane.server is not None
-        return Client(self._plane.server.transport(user))
+        return Client(self._plane.server.transport(user, identities.user_agent(user)))
 
     def _informers_of(self, client: Client) -> Informers:
         informers = Informers(client, self.clock)
@@ -230,10 +232,18 @@ class Cluster:
         if not self._real_node():
             return []
         await self._import("pinnace.cluster.realnetwork")
-        from pinnace.cluster.realnetwork import RealNetwork
+        from pinnace.cluster.realnetwork import Addresses, RealNetwork
 
-        client = self.client(identities.NETWORK)
-        return [RealNetwork(client, self.clock, self.config, self._plane)]
+        network = RealNetwork(
+            self.client(identities.NETWORK),
+            self.clock,
+            self.config.data_dir,
+            Addresses(self.config.pod_cidr, self.config.load_balancer_pool),
+            node_name=machine.node_name(),
+            node_ip=machine.primary_address(),
+            prepared=self._plane.listen_for_pods,
+        )
+        return [network]
 
     async def _node(self) -> list[Part]:
         parts: list[Part] = []
@@ -245,7 +255,13 @@ class Cluster:
             name = machine.node_name()
             client = self.client(identities.kubelet(name))
             self._node_part = RealNode(
-                client, self.clock, self.config.data_dir, machine.inspect(), tls=self._kubelet_tls()
+                client,
+                self.clock,
+                self.config.data_dir,
+                machine.inspect(),
+                tls=self._kubelet_tls(),
+                node_name=name,
+                node_ip=machine.primary_address(),
             )
             parts.append(self._node_part)
         count = self.config.simulated_nodes if self.config.simulated_nodes is not None else int(not real)

@@ -180,7 +180,6 @@ class ControlPlane:
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.pki.certificate("ca")))
-        context.check_hostname = False  # reached by address; the certificate must be of the cluster's own authority
         name = "apiserver-kubelet-client"
         context.load_cert_chain(self.pki.certificate(name), self.pki.key(name))
         return context

@@ -36,7 +36,7 @@ def write_kubeconfig(
             config[section] = [e for e in _section(path, config, section) if e.get("name") != context] + [entry]
         config["current-context"] = context
         text = _dump(config)
-    _save(path, text)
+    save(path, text)
     return lambda: _put_back(path, text, before)
 
 
@@ -93,7 +93,7 @@ def remove_kubeconfig(path: Path, *, context: str, server: str) -> None:
         config[section] = [e for e in _section(path, config, section) if e.get("name") != context]
     if config.get("current-context") == context:
         config["current-context"] = ""
-    _save(path, _dump(config))
+    save(path, _dump(config))
 
 
 def _resolved(path: Path) -> Path:
@@ -176,7 +176,8 @@ def _dump(config: dict[str, Any]) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, encoding="utf-8", allow_unicode=True)
 
 
-def _save(path: Path, text: bytes) -> None:
+def save(path: Path, text: bytes) -> None:
+    """Raises ClusterError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomic(path, text, 0o600)

@@ -110,6 +110,7 @@ class Pki:
             Leaf("admin", "ca", "kubernetes-admin", ("system:masters",), client=True),
             Leaf("controller-manager", "ca", "system:kube-controller-manager", client=True),
             Leaf("scheduler", "ca", "system:kube-scheduler", client=True),
+            Leaf("simulated-nodes", "ca", "system:pinnace:simulated-node-host", client=True),
             *nodes,
         )
         try:

@@ -27,6 +27,16 @@ def has_leftovers(data_dir: Path) -> bool:
     return leftovers.found(_containerd(data_dir.absolute()))
 
 
+def containers_left(data_dir: Path) -> int:
+    """How many containers of the node of ``data_dir``, which runs no cluster, still run; 0 for who may not know."""
+    if not _had_real_node(data_dir) or os.geteuid() != 0:
+        return 0
+
+    from pinnace.kubelet import leftovers
+
+    return leftovers.running_containers(_containerd(data_dir.absolute()))
+
+
 def remove_leftovers(data_dir: Path, *, purge: bool) -> None:
     """End the containers and remove the mounts, cgroups, interfaces and rules that the node of ``data_dir``, which the
     caller holds, left behind; its files stay, and unless they are to be purged, containers can end in good order.

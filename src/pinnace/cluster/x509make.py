@@ -144,6 +144,15 @@ def make_authority(key: Key, common_name: str, now: float, lifetime: float) -> x
     )
 
 
+def make_request(key: Key, common_name: str, organizations: Iterable[str], sans: frozenset[str]) -> bytes:
+    """A certificate signing request, PEM."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(common_name, organizations))
+    if sans:
+        names = x509.SubjectAlternativeName([_general_name(name) for name in sorted(sans)])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 def make_leaf(
     key: Key,
     signer: x509.Certificate,

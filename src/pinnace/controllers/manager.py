@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
@@ -46,7 +46,7 @@ class Controllers:
     verify the API server with; every node gets a range of ``node_prefix`` bits of ``cluster_cidr``, and
     every Service of type LoadBalancer an address of ``load_balancer_pool`` (None: that is left to others);
     ``authority`` returns the PEM of the certificate and the key that certificate requests are signed with (None: none
-    are signed)."""
+    are signed); ``others`` make controllers of other rooms."""
 
     name = "controllers"
 
@@ -60,7 +60,9 @@ class Controllers:
         node_prefix: int = 24,
         load_balancer_pool: IPRanges | None = None,
         authority: Callable[[], tuple[bytes, bytes]] | None = None,
+        others: Sequence[Callable[[kit.Kit], kit.Controller]] = (),
     ) -> None:
+        self._others = others
         self._authority = authority
         self._cluster_cidr = cluster_cidr
         self._node_prefix = node_prefix
@@ -117,6 +119,7 @@ class Controllers:
             PodGarbageCollector(tools),
             GarbageCollector(tools),
             NodeIpamController(tools, cluster_cidr=self._cluster_cidr, node_prefix=self._node_prefix),
+            *(make(tools) for make in self._others),
         ]
 
     async def stop(self) -> None:

@@ -50,7 +50,10 @@ class Network:
         cni_conf: Path,
         ipam_dir: Path,
         resolv_conf: Path = forward.RESOLV_CONF,
+        publishes: bool = True,
     ) -> None:
+        """``publishes``: the DNS Service is made to lead to the server here."""
+        self._publishes = publishes
         self._host = host
         self._node_name = node_name
         self._node_address = node_address
@@ -105,9 +108,15 @@ class Network:
         upstreams = forward.Upstreams(self._resolv_conf, (self._host.address, self._zone.dns_address))
         self._dns = DnsServer(view, self._zone, forward.Forwarder(upstreams, self._clock), self._clock)
         await self._dns.start(self._host.address)
-        self._informers.of(SERVICES).add_handler(self._dns_gone)
-        self._informers.of(ENDPOINT_SLICES).add_handler(self._dns_gone)
-        self._tasks.spawn(self._publish_dns(), name="publish-dns")
+        if self._publishes:
+            self._informers.of(SERVICES).add_handler(self._dns_gone)
+            self._informers.of(ENDPOINT_SLICES).add_handler(self._dns_gone)
+            self._tasks.spawn(self._publish_dns(), name="publish-dns")
+
+    @property
+    def dns_port(self) -> int:
+        """Where names are answered, once it is started."""
+        return self._dns.port if self._dns is not None else 0
 
     def _dns_gone(self, old: Object | None, new: Object | None) -> None:
         """Without its Service or slice no Pod finds the server: make them again."""
