@@ -38,6 +38,8 @@ from pinnace.kubelet.probes.prober import Probers
 from pinnace.kubelet.runtime.base import CREATED, RUNNING, Image, PodState, Runtime, RuntimeFailure
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.server import HealthServer, KubeletServer
+from pinnace.kubelet.shutdown import PROBLEM as NODE_SHUTS_DOWN
+from pinnace.kubelet.shutdown import NodeShutdown
 from pinnace.kubelet.stats import MachineStats
 from pinnace.kubelet.volumes.claims import Claims
 from pinnace.kubelet.volumes.manager import Volumes
@@ -108,7 +110,9 @@ class Kubelet:
         self._description = NodeDescription(
             node_name, [node_ip], chosen.port, facts, "containerd", "", dict(labels or {})
         )
-        self.agent = NodeAgent(client, clock, self._description, lambda: self._problem)
+        self.agent = NodeAgent(
+            client, clock, self._description, lambda: NODE_SHUTS_DOWN if self.gate.shutting_down else self._problem
+        )
         self.settings = Settings(
             root_dir, [node_ip], list(cluster_dns), cluster_domain, facts.memory, facts.allocatable()
         )
@@ -160,6 +164,8 @@ class Kubelet:
             node=_node_reference(node_name),
             kept=(PAUSE,),
         )
+        periods = chosen.shutdown_periods()
+        self.shutdown = NodeShutdown(clock, periods, self.manager, self.agent, self.gate, self._statuses.written)
         self.pressure = Pressure(
             clock,
             chosen,
@@ -183,6 +189,9 @@ class Kubelet:
     def problem(self) -> str:
         """Why the node is not ready; "" if it is."""
         return self._problem
+
+    def _why_not_ready(self) -> str:
+        return NODE_SHUTS_DOWN if self.gate.shutting_down else self._problem
 
     async def start(self) -> None:
         """Return once the node is registered; it is Ready as soon as the runtime and its network are. Raises
@@ -223,6 +232,8 @@ class Kubelet:
         self._tasks.forever(self._show_static_pods, name="mirrors")
         self._tasks.forever(self._images.run, name="images")
         self._tasks.forever(self.pressure.run, name="pressure")
+        if self.configuration.shutdown_periods():
+            self._tasks.forever(self.shutdown.listen, name="shutdown")
         if self._manifests is not None:
             manifests = self._manifests
             self._tasks.forever(lambda: manifests.watch(self.manager.set_static), name="manifests")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
@@ -41,13 +40,13 @@ class StatusWriter:
 
     def __init__(self, client_of: Callable[[str], Client], clock: Clock, *, writers: int = WRITERS) -> None:
         self._client_of = client_of
+        self._clock = clock
         self._pending: dict[str, tuple[Object, Object]] = {}  # Pod UID -> Pod, status to write
         self._written: dict[str, bytes] = {}  # Pod UID -> digest of its status
         self._after: dict[str, list[Callable[[], Awaitable[None]]]] = {}
         self._queue: WorkQueue[str] = WorkQueue(clock, base_delay=0.05, max_delay=10.0)
         self._tasks = Tasks("status", clock)
         self._writers = writers
-        self._idle = asyncio.Event()
 
     def start(self) -> None:
         for number in range(self._writers):
@@ -72,6 +71,11 @@ class StatusWriter:
         uid = meta.uid(pod)
         self._after.setdefault(uid, []).append(work)
         self._queue.add(uid)
+
+    async def written(self) -> None:
+        """Return once nothing waits to be written."""
+        while self._pending:
+            await self._clock.sleep(0.02)
 
     def forget(self, uid: str) -> None:
         """The Pod is gone."""

@@ -67,6 +67,7 @@ class PodWorker:
         self._static = static
         self._shown = shown
         self.state = PodState(meta.uid(pod))  # as last seen
+        self.ended = False  # nothing of it runs, nor will
         self._host = host
         self._on_end = on_end
         self._removed = False  # the object is gone from the API server
@@ -200,6 +201,7 @@ class PodWorker:
             boxed = any(box.ready for box in state.sandboxes)
             ended = self.terminating and not live and not boxed
             self._publish(situation, plan, ended=ended)
+            self.ended = ended
             if ended and await self._ended(state):
                 return True
             if plan.wake is not None:
