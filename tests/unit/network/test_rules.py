@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -22,8 +22,10 @@ Maker = Callable[..., Object]
 A, B, C = "10.244.0.2", "10.244.0.3", "10.244.0.4"
 
 
-def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
-    return rules.elements(service, slices, Place("node", "192.0.2.1", "10.97.0.1"))
+def elements(
+    service: Object, slices: Iterable[Object], before: Mapping[Element, str] | None = None
+) -> dict[Element, str]:
+    return rules.elements(service, slices, Place("node", "192.0.2.1", "10.97.0.1"), before or {})
 
 
 def shown(found: dict[Element, str]) -> list[str]:
@@ -152,7 +154,9 @@ SPECS = st.fixed_dictionaries(
 STEPS = st.lists(st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), SPECS), min_size=1), max_size=6)
 
 
-def contribution(name: str, spec: dict[str, Any] | None) -> dict[Element, str]:
+def contribution(
+    name: str, spec: dict[str, Any] | None, before: Mapping[Element, str] | None = None
+) -> dict[Element, str]:
     if spec is None:
         return {}
     ip = f"10.96.0.{spec['ip']}"
@@ -166,7 +170,7 @@ def contribution(name: str, spec: dict[str, Any] | None) -> dict[Element, str]:
         "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
         "endpoints": [{"addresses": [f"10.244.0.{n}"]} for n in spec["endpoints"]],
     }
-    return elements(service, [held])
+    return elements(service, [held], before)
 
 
 def applied(state: dict[Element, str], change: Change) -> dict[Element, str]:
@@ -188,12 +192,31 @@ def test_changes_one_after_the_other_lead_to_the_whole(steps: list[dict[str, Any
     latest: dict[str, Any] = {}
     for step in steps:
         latest.update(step)
-        change = table.apply({name: contribution(name, spec) for name, spec in step.items()})
+        change = table.apply({name: contribution(name, spec, table.of(name)) for name, spec in step.items()})
         kernel = applied(kernel, change)
         together = together.then(change)
-    fresh = Table()
-    fresh.apply({name: contribution(name, spec) for name, spec in latest.items()})
-    assert kernel == table.elements() == fresh.elements() == applied({}, together)
+    assert kernel == table.elements() == applied({}, together)
+    for name, spec in latest.items():
+        assert without_slots(table.of(name)) == without_slots(contribution(name, spec))
+
+
+def without_slots(held: Mapping[Element, str]) -> list[tuple[str, str, str]]:
+    return sorted(
+        (of, key.rpartition(" . ")[0] if of.endswith("endpoints") else key, value) for (of, key), value in held.items()
+    )
+
+
+def test_an_endpoint_that_goes_moves_at_most_one_other(service: Maker, slice: Maker) -> None:
+    table = Table()
+    addresses = [f"10.244.0.{n}" for n in range(2, 102)]
+    table.apply({"web": elements(service(), [slice(*addresses)])})
+    for gone in (addresses[30], addresses[99]):
+        fewer = elements(service(), [slice(*(a for a in addresses if a != gone))], table.of("web"))
+        change = table.apply({"web": fewer})
+        assert len(change.remove) <= 4 and len(change.add) <= 2, "verdict, slot and hairpin; what moved into the slot"
+        back = table.apply({"web": elements(service(), [slice(*addresses)], table.of("web"))})
+        assert len(back.add) == 3
+        assert len({value for element, value in table.of("web").items() if element.of == "endpoints"}) == 100
 
 
 @given(STEPS)

@@ -160,7 +160,9 @@ class Proxy:
 
     def _wanted(self, key: str) -> dict[Element, str]:
         service = self._services.by_key(key)
-        return rules.elements(service, slices_of(self._slices, key), self._place) if service is not None else {}
+        if service is None:
+            return {}
+        return rules.elements(service, slices_of(self._slices, key), self._place, self._table.of(key))
 
     def _check_of(self, key: str) -> tuple[int, health.Check] | None:
         service = self._services.by_key(key)

@@ -28,6 +28,7 @@ import ipaddress
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from pinnace.api import meta
@@ -74,8 +75,11 @@ class Place(NamedTuple):
     source: str = ""
 
 
-def elements(service: Object, slices: Iterable[Object], place: Place) -> dict[Element, str]:
-    """All elements of one Service on that node. The same input in another order gives the same result."""
+def elements(
+    service: Object, slices: Iterable[Object], place: Place, before: Elements = MappingProxyType({})
+) -> dict[Element, str]:
+    """All elements of one Service on that node. The same input in another order gives the same result. Endpoints keep
+    the slots that they had ``before``: one that comes or goes moves at most one other."""
     found: dict[Element, str] = {}
     if not is_ours(service):
         return found
@@ -88,7 +92,7 @@ def elements(service: Object, slices: Iterable[Object], place: Place) -> dict[El
     inside_node = place.node if spec.get("internalTrafficPolicy") == "Local" else ""
     outside_node = place.node if spec.get("externalTrafficPolicy") == "Local" else ""
     ranges = _source_ranges(spec, place)
-    spread = _Spread(found, _timeout(spec))
+    spread = _Spread(found, _timeout(spec), before)
     for port in spec.get("ports") or ():
         protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
         if protocol is None:
@@ -167,19 +171,31 @@ class _Spread(NamedTuple):
 
     found: dict[Element, str]
     timeout: int
+    before: Elements
 
     def __call__(self, kind: str, key: str, targets: list[Endpoint]) -> None:
         maps, fronts = _MAPS[kind]
         if targets:
             self.found[Element(fronts, key)] = f"goto {chains.name(kind, len(targets), self.timeout)}"
-        numbers = _numbers(targets) if self.timeout else []
-        for slot, target in enumerate(targets):
-            where = f"{target.address} . {target.port}"
-            if self.timeout:
-                self.found[Element(f"{maps}slots", f"{key} . {slot}")] = f"{numbers[slot]:#010x}"
-                self.found[Element(f"{maps}sticky", f"{key} . {numbers[slot]:#010x}")] = where
-            else:
-                self.found[Element(f"{maps}endpoints", f"{key} . {slot}")] = where
+        ways = [f"{target.address} . {target.port}" for target in targets]
+        if not self.timeout:
+            self._in_slots(f"{maps}endpoints", key, ways)
+            return
+        numbers = [f"{number:#010x}" for number in _numbers(targets)]
+        self._in_slots(f"{maps}slots", key, numbers)
+        for number, where in zip(numbers, ways, strict=True):
+            self.found[Element(f"{maps}sticky", f"{key} . {number}")] = where
+
+    def _in_slots(self, of: str, key: str, values: list[str]) -> None:
+        elements = [Element(of, f"{key} . {slot}") for slot in range(len(values))]
+        kept = {element: value for element in elements if (value := self.before.get(element)) is not None}
+        left = dict.fromkeys(values)
+        for element, value in kept.items():
+            if value in left:
+                del left[value]
+                self.found[element] = value
+        rest = iter(left)
+        self.found.update((element, next(rest)) for element in elements if element not in self.found)
 
 
 def _numbers(targets: list[Endpoint]) -> list[int]:
