@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +158,45 @@ class Cluster:
 
     def api(self, *, token: str = "", anonymous: bool = False) -> Api:
         return Api(self.data_dir, self.server, token=token, anonymous=anonymous)
+
+
+class Process:
+    """A part of a cluster as a process of its own (``pinnace node ...``), its output in a file."""
+
+    def __init__(self, log: Path, *arguments: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None):
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*prefix, str(PINNACE), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+            )
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait_told(self, text: str, times: int = 1) -> Process:
+        wait_for(lambda: self.log().count(text) >= times or self._ended(), f"{text!r} in {self._log}")
+        return self
+
+    def _ended(self) -> bool:
+        assert self._process.poll() is None, f"it ended with {self._process.returncode}:\n{self.log()}"
+        return False
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+    def stop(self, timeout: float = PATIENCE) -> int:
+        """SIGTERM; its exit code."""
+        self._process.terminate()
+        return self._process.wait(timeout)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Its exit code when it ends by itself."""
+        return self._process.wait(timeout)
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
