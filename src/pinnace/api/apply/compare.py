@@ -12,6 +12,7 @@ from typing import Any
 from pinnace.api.apply import fieldset
 from pinnace.api.apply.fieldset import EMPTY, SELF, Set
 from pinnace.api.apply.typed import ATOMIC, KEYED, OPAQUE, Type
+from pinnace.core.memo import memo
 
 
 class TypedError(ValueError):
@@ -123,6 +124,11 @@ def _by_element(type_: Type, items: list[Any]) -> dict[str, list[Any]]:
     return found
 
 
+@memo(4096)
+def _named_element(key: tuple[str, str]) -> str:
+    return fieldset.key_element({key[0]: key[1]})
+
+
 def path_element(type_: Type, item: Any) -> str:
     """The path element of an element of a set or keyed list. Raises TypedError."""
     if type_.list_kind == KEYED:
@@ -130,6 +136,8 @@ def path_element(type_: Type, item: Any) -> str:
             raise TypedError("associative list with keys may not have a null element")
         if not isinstance(item, dict):
             raise TypedError("associative list with keys may not have non-map elements")
+        if len(type_.keys) == 1 and type(named := item.get(type_.keys[0])) is str:
+            return _named_element((type_.keys[0], named))
         key = {}
         for name in type_.keys:
             if name in item:

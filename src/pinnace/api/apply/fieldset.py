@@ -83,14 +83,45 @@ def ordered(node: Set) -> Set:
         return node
     keys = list(node)
     # "." and fields sort as they are
-    wanted = sorted(keys, key=_order) if any(key[0] > "f" for key in keys) else sorted(keys)
+    wanted = sorted(keys) if max(keys) < "g" else sorted(keys, key=_order)
     return node if wanted == keys else {key: node[key] for key in wanted}
 
 
+def touches(fields: Set, other: Set) -> bool:
+    """Whether the two have a member in common. Walks ``other``, which is the smaller one best."""
+    for element, node in other.items():
+        mine = fields.get(element)
+        if mine is None or element == SELF:
+            continue
+        if not node:
+            if not mine or SELF in mine:
+                return True
+        elif not mine:
+            if SELF in node:
+                return True
+        elif (SELF in node and SELF in mine) or touches(mine, node):
+            return True
+    return False
+
+
+def covers(fields: Set, other: Set) -> bool:
+    """Whether every member of ``other`` is one of ``fields``. Walks ``other``."""
+    for element, node in other.items():
+        if element == SELF:
+            continue
+        mine = fields.get(element)
+        if mine is None or (mine and (not node or SELF in node) and SELF not in mine):
+            return False
+        if node and not covers(mine, node):
+            return False
+    return True
+
+
 def union(left: Set, right: Set) -> Set:
+    """``left`` itself if nothing is added to it."""
     if not left:
         return right
-    if not right or left is right:
+    if not right or left is right or covers(left, right):
         return left
     return _union(left, right, root=True)
 
@@ -113,8 +144,11 @@ def _union(left: Set, right: Set, *, root: bool = False) -> Set:
 
 
 def difference(left: Set, right: Set) -> Set:
-    """What of ``left`` is not in ``right``; a field's children are told apart from the field itself."""
+    """What of ``left`` is not in ``right``, ``left`` itself if that is all; a field's children are told apart from the
+    field itself."""
     if not left or not right:
+        return left
+    if not (touches(right, left) if len(left) < len(right) else touches(left, right)):
         return left
     return _difference(left, right, root=True) or EMPTY
 
@@ -134,9 +168,7 @@ def _difference(left: Set, right: Set, *, root: bool = False) -> Set | None:
             out[element] = rest
     if len(out) == 1 and member:
         return EMPTY
-    if not out:
-        return None
-    return left if len(out) == len(left) and all(out[e] is left[e] for e in out if e != SELF) else out
+    return out or None
 
 
 def intersection(left: Set, right: Set) -> Set:
@@ -165,7 +197,7 @@ def _intersection(left: Set, right: Set, *, root: bool = False) -> Set | None:
 
 def without(fields: Set, paths: Set) -> Set:
     """``fields`` without the members of ``paths`` and everything below them."""
-    if not fields or not paths:
+    if fields.keys().isdisjoint(paths):
         return fields
     return _without(fields, paths) or EMPTY
 

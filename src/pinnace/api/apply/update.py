@@ -13,6 +13,7 @@ from pinnace.api.apply.typed import Type
 from pinnace.api.types import Object
 from pinnace.core.memo import Remembered, written
 
+_NEVER_METADATA = frozenset(element.removeprefix("f:") for element in NEVER["f:metadata"])
 #: Sets of the specs that were written lately: objects of one template have equal ones.
 _specs: Remembered[tuple[Type, Set]] = Remembered(512)
 
@@ -39,26 +40,37 @@ def claimed(live: Any, sent: Any, subresource: str) -> Managed:
         return managers.read(live or ())
 
 
-def of_new(type_: Type, obj: Object) -> Set:
-    """The fields of an object that was not there before."""
-    type_.ready()
-    spec = obj.get("spec")
-    if type(spec) is not dict:
-        return compare(type_, {}, obj)[0]
+def of_new(type_: Type, obj: Object, ignored: Set) -> Set:
+    """The fields that somebody owns of an object that was not there before."""
+    rest = {}
+    changed: Set = EMPTY
+    for name, value in obj.items():
+        if name == "spec" and type(value) is dict:
+            changed = _of_spec(type_, value)
+        elif name == "metadata":
+            metadata = {field: held for field, held in value.items() if field not in _NEVER_METADATA}
+            if metadata:
+                rest["metadata"] = metadata
+        elif ignored.get(f"f:{name}", obj) and name != "apiVersion" and name != "kind":
+            rest[name] = value
+    if rest:
+        changed = fieldset.ordered({**compare(type_, {}, rest)[0], **changed})
+    return fieldset.without(changed, ignored)
+
+
+def _of_spec(type_: Type, spec: Object) -> Set:
     text = written(spec)
     known = _specs.get(text)
     if known is not None and known[0] is type_:
-        changed = known[1]
-    else:
-        changed = compare(type_, {}, {"spec": spec})[0]
-        _specs.keep(text, (type_, changed))
-    rest = compare(type_, {}, {name: value for name, value in obj.items() if name != "spec"})[0]
-    return fieldset.ordered({**rest, **changed})
+        return known[1]
+    changed = compare(type_, {}, {"spec": spec})[0]
+    _specs.keep(text, (type_, changed))
+    return changed
 
 
 def created(type_: Type, obj: Object, who: Identity, api_version: str, now: str, ignored: Set) -> list[Object]:
     """``metadata.managedFields`` of a new object."""
-    fields = fieldset.difference(fieldset.without(of_new(type_, obj), ignored), NEVER)
+    fields = of_new(type_, obj, ignored)
     return managers.write({who: Entry(fields, api_version, now)}) if fields else []
 
 
@@ -78,7 +90,7 @@ def updated(
         fields = fieldset.union(kept, mine)
         if not fields:
             del left[who]
-        elif mine or fields is not previous.fields:
+        elif fields is not previous.fields or (mine and previous.time != now):
             left[who] = Entry(fields, version, now if mine else previous.time)
     elif mine:
         left[who] = Entry(mine, version, now)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 from pinnace.api import errors, meta
 from pinnace.api.apply import managers, reset, typed
 from pinnace.api.apply import update as changes
@@ -56,14 +53,8 @@ def check_options(request: Request, kind: str, *, applies: bool = False) -> None
         raise errors.invalid("meta.k8s.io", kind, "", found)
 
 
-@lru_cache(1024)
-def _made(merges: Any) -> Type:
-    made: Type = merges()
-    return made
-
-
 def type_of(row: Resource) -> Type:
-    return _made(row.merges) if row.merges is not None else typed.of_definition(row.definition)
+    return row.merges() if row.merges is not None else typed.of_definition(row.definition)
 
 
 class RowVersions:
@@ -77,14 +68,14 @@ class RowVersions:
 
     def _row_of(self, api_version: str) -> Resource | None:
         row = self._row
-        if api_version == row.api_version:
+        if api_version == _kind(row).api_version:
             return row
         other = self._registry.of_kind(GVK(*split_api_version(api_version), row.kind))
         return other if other is not None and other.storage == row.storage else None
 
     def type_of(self, api_version: str) -> Type | None:
         row = self._row_of(api_version)
-        return None if row is None else type_of(row)
+        return None if row is None else _kind(row).type
 
     def convert(self, obj: Object, api_version: str) -> Object:
         if obj["apiVersion"] == api_version:
@@ -99,19 +90,60 @@ class RowVersions:
         return made
 
 
+class _Kind:
+    """What tracking needs of a row, worked out once."""
+
+    __slots__ = ("_identities", "_ignored", "api_version", "row", "type")
+
+    def __init__(self, row: Resource) -> None:
+        self.row = row
+        self.type = type_of(row)
+        self.api_version = row.api_version
+        self._ignored: dict[str, Set] = {}
+        self._identities: dict[tuple[str, str], Identity] = {}
+
+    def ignored(self, subresource: str) -> Set:
+        """The fields that this endpoint does not let anybody own."""
+        found = self._ignored.get(subresource)
+        if found is None:
+            custom, has_status = self.row.merges is not None, "status" in self.row.subresources
+            found = reset.fields(self.row.gvk, subresource, custom=custom, has_status=has_status)
+            self._ignored[subresource] = found
+        return found
+
+    def updater(self, name: str, subresource: str) -> Identity:
+        found = self._identities.get((name, subresource))
+        if found is None:
+            if len(self._identities) >= _KINDS:
+                self._identities.clear()
+            found = managers.identity(name, managers.UPDATE, self.api_version, subresource)
+            self._identities[name, subresource] = found
+        return found
+
+
+_KINDS = 1024
+_kinds: dict[int, _Kind] = {}
+
+
+def _kind(row: Resource) -> _Kind:
+    found = _kinds.get(id(row))
+    if found is None or found.row is not row:
+        if len(_kinds) >= _KINDS:
+            _kinds.clear()
+        found = _kinds[id(row)] = _Kind(row)
+    return found
+
+
 def ignored(row: Resource, subresource: str) -> Set:
     """The fields that this endpoint does not let anybody own."""
-    return reset.fields(row.gvk, subresource, custom=row.merges is not None, has_status="status" in row.subresources)
-
-
-def identity(request: Request, row: Resource, operation: str, subresource: str) -> Identity:
-    return managers.identity(manager(request), operation, row.api_version, subresource)
+    return _kind(row).ignored(subresource)
 
 
 def track_create(request: Request, row: Resource, obj: Object, now: float) -> None:
     """Set ``managedFields`` of a new object."""
-    who = identity(request, row, managers.UPDATE, "")
-    entries = changes.created(type_of(row), obj, who, row.api_version, timestamp(now), ignored(row, ""))
+    kind = _kind(row)
+    who = kind.updater(manager(request), "")
+    entries = changes.created(kind.type, obj, who, kind.api_version, timestamp(now), kind.ignored(""))
     if entries:
         obj["metadata"]["managedFields"] = entries
 
@@ -124,17 +156,17 @@ def track_update(
     managed = changes.claimed(live, metadata.pop("managedFields", None), subresource)
     if not managed:
         return
-    who = identity(request, row, managers.UPDATE, subresource)
-    before = managed
-    held = old["metadata"]
-    bare = {**old, "metadata": {name: value for name, value in held.items() if name != "managedFields"}}
+    if live is not None:
+        metadata["managedFields"] = live  # no difference between the two, as far as these are concerned
+    kind = _kind(row)
+    who = kind.updater(manager(request), subresource)
     managed = changes.updated(
-        RowVersions(registry, row), bare, new, managed, who, timestamp(now), ignored(row, subresource)
+        RowVersions(registry, row), old, new, managed, who, timestamp(now), kind.ignored(subresource)
     )
     entries = managers.write(managed)
-    if managed is before and live is not None and entries == live:
-        entries = live
-    if entries:
+    if not entries:
+        metadata.pop("managedFields", None)
+    elif entries != live:
         metadata["managedFields"] = entries
 
 
@@ -144,7 +176,11 @@ def keep_times(new: Object, old: Object) -> None:
     if not entries or not held or entries is held or len(entries) != len(held):
         return
     for mine, theirs in zip(entries, held, strict=True):
-        if mine is not theirs and {**mine, "time": None} != {**theirs, "time": None}:
+        if mine is theirs:
+            continue
+        if mine["fieldsV1"] is not theirs["fieldsV1"] and mine["fieldsV1"] != theirs["fieldsV1"]:
+            return
+        if {**mine, "time": None} != {**theirs, "time": None}:
             return
     metadata = {**new["metadata"], "managedFields": held}
     if {**new, "metadata": metadata} == old:

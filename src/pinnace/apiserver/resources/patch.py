@@ -52,8 +52,15 @@ def decode(request: Request, new: Any, old: Object, row: Resource, validation: s
         return body.checked(request, new, row.gvk, row.definition, validation, custom=row.custom)
     kept.pop("metadata", None)  # changed in place later
     changed = {name: value for name, value in new.items() if name not in kept}
+    entries, metadata = old["metadata"].get("managedFields"), new.get("metadata")
+    unclaimed = False
+    if entries is not None and isinstance(metadata, dict) and metadata.get("managedFields") is entries:
+        unclaimed = True
+        changed["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields"}
     made = body.checked(request, changed, row.gvk, row.definition, validation, custom=row.custom)
     made.update(kept)
+    if unclaimed:
+        made["metadata"]["managedFields"] = entries
     return made
 
 
