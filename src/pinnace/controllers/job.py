@@ -111,8 +111,7 @@ class JobController(kit.Controller):
         failure: BaseException | None = None
         if settled:
             failure = await self._manage(key, tally, record, ending, now)
-        await self._track(key, tally, ending, now)
-        self._backoffs[key] = record
+        await self._track(key, tally, record, ending, now)
         left = jobstate.deadline_left(job, now)
         if left is not None and left > 0 and ending is None:
             self.queue.add_after(key, left)
@@ -229,7 +228,14 @@ class JobController(kit.Controller):
 
     # -- counting
 
-    async def _track(self, key: str, tally: jobstate.Tally, ending: jobstate.Ending | None, now: float) -> None:
+    async def _track(
+        self,
+        key: str,
+        tally: jobstate.Tally,
+        record: jobstate.BackoffRecord,
+        ending: jobstate.Ending | None,
+        now: float,
+    ) -> None:
         """Name what ended in the status, take its finalizer, count it; and tell how the Job ends."""
         job = tally.job
         ended = tally.new_succeeded + tally.new_failed + tally.ignored
@@ -242,6 +248,7 @@ class JobController(kit.Controller):
         tally.uncounted_failed += [uid for pod in tally.new_failed if (uid := meta.uid(pod)) in allowed]
         final = ending if ending is not None and not to_release and tally.all_counted else None
         job = await self._write(job, self._status(tally, ending, final, now))
+        self._backoffs[key] = record  # whatever happens next: the Pods that it counts are named, and no longer new
         if final is not None:
             self._announce(job, final)
         if not to_release:

@@ -66,6 +66,6 @@ class Authenticators:
             if len(self._certificates) >= _CERTIFICATES_KEPT:
                 self._certificates.clear()
             self._certificates[der] = known
-        if not known.not_before <= self._clock.now() <= known.not_after:
+        if not known.not_before <= self._clock.outside.now() <= known.not_after:
             raise errors.unauthorized()
         return known.user
