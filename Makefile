@@ -42,13 +42,15 @@ e2e: dev
 bench: dev
 	$(BIN)/python -m bench $(ARGS)
 
-# Generated tables. FACTS=DIR also takes in the lists of resources, roles and protobuf messages of that directory.
+# Generated tables. FACTS=DIR also takes in the lists of resources, roles and protobuf messages of that directory,
+# RECORDED=FILE the answers recorded from a real kube-apiserver.
 update: dev
 	$(BIN)/python hack/update.py $(if $(FACTS),--facts $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_bootstrap.py --facts $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_protobuf.py $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_cri.py $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_etcd.py $(FACTS))
+	$(if $(RECORDED),$(BIN)/python hack/update_behaviour.py $(RECORDED))
 
 verify: dev
 	$(BIN)/python hack/update.py --verify
