@@ -291,6 +291,62 @@ async def test_unknown_fields_follow_field_validation(served: Api) -> None:
     assert noticed.json()["data"] == {"a": "2"}
 
 
+async def test_keys_given_twice_in_yaml_are_told_of(served: Api) -> None:
+    twice = b"metadata: {name: twice}\ndata:\n  a: x\n  a: y\n  b: z\n  b: z\n"
+    yaml = {"Content-Type": "application/yaml"}
+    strict = await served.call("POST", f"{MAPS}?fieldValidation=Strict", twice, yaml)
+    assert (strict.status, strict.json()["message"]) == (
+        400,
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n'
+        '  line 4: key "a" already set in map\n  line 6: key "b" already set in map',
+    )
+    warned = await served.call("POST", MAPS, twice, yaml)
+    assert warned.status == 201
+    assert warned.headers["warning"] == '299 - "line 6: key \\"b\\" already set in map"', "the last of two"
+    ignored = await served.call("PUT", f"{MAPS}/twice?fieldValidation=Ignore", twice, yaml)
+    assert (ignored.status, "warning" in ignored.headers, ignored.json()["data"]["a"]) == (200, False, "y")
+
+
+@pytest.mark.parametrize(("value", "watches"), [("zz", True), ("", True), ("1", True), ("0", False), ("FALSE", False)])
+async def test_any_watch_but_0_and_false_is_one(served: Api, value: str, watches: bool) -> None:
+    answer = await served.call("GET", f"{MAPS}?watch={value}&timeoutSeconds=1")
+    assert (b"ConfigMapList" not in answer.body) == watches
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("Impersonate-Uid", "7", 'UID:"7", Groups:[]string(nil), Extra:map[string][]string(nil)'),
+        ("Impersonate-Group", "a", 'UID:"", Groups:[]string{"a"}, Extra:map[string][]string(nil)'),
+        (
+            "Impersonate-Extra-Scopes",
+            "x",
+            'UID:"", Groups:[]string(nil), Extra:map[string][]string{"scopes":[]string{"x"}}',
+        ),
+    ],
+)
+async def test_nobody_is_impersonated_without_a_name(served: Api, name: str, value: str, shown: str) -> None:
+    answer = await served.call("GET", MAPS, headers={name: value})
+    why = f'requested &user.DefaultInfo{{Name:"", {shown}}} without impersonating a user name'
+    assert (answer.status, answer.json()["reason"], answer.json()["message"]) == (400, "BadRequest", why)
+
+
+async def test_the_root_lists_what_is_served(served: Api) -> None:
+    paths = (await served.call("GET", "/")).json()["paths"]
+    assert paths == sorted(paths)
+    wanted = [
+        "/.well-known/openid-configuration",
+        "/api/v1",
+        "/apis/apps",
+        "/apis/apps/v1",
+        "/healthz/ping",
+        "/metrics",
+    ]
+    assert set(wanted) <= set(paths)
+    for path in paths:
+        assert (await served.call("GET", path)).status == 200, path
+
+
 async def test_warnings_are_limited(served: Api) -> None:
     sent = {"metadata": {"name": "many"}, **{f"field{number}" * 100: 1 for number in range(60)}}
     connection = await served.connect()

@@ -45,9 +45,9 @@ def parse(request: Request) -> RequestInfo:
     if watching:
         verb = "watch"
     elif verb in ("list", "get") and not subresource and request.query_string and "watch" in request.query_string:
-        if request.query.get("watch", "0") in ("1", "true", "True", "TRUE", "t", ""):
+        if request.asks("watch"):
             verb = "watch"
-    elif verb in ("list", "get") and request.shared and request.query.get("watch") in ("true", "1"):
+    elif verb in ("list", "get") and request.shared and request.asks("watch"):
         verb = "watch"
     if verb in ("list", "watch", "deletecollection") and not name and (request.shared or request.query_string):
         name = _named(request)

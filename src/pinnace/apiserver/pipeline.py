@@ -94,7 +94,7 @@ class Pipeline:
         request.user = user = self._authenticate(request)
         headers = request.headers
         request.info = self._asked(request)
-        if "impersonate-user" in headers or "impersonate-group" in headers or "impersonate-uid" in headers:
+        if "impersonate-" in "\n".join(headers):
             if self._impersonator is None:
                 raise errors.forbidden("", "users", headers.get("impersonate-user", ""), "impersonation is not set up")
             request.user = self._impersonator.impersonate(user, headers)

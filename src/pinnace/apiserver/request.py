@@ -145,6 +145,11 @@ class Request:
                     self._query.setdefault(name, value)
         return self._query
 
+    def asks(self, name: str) -> bool:
+        """Whether a boolean parameter is given, as anything but 0 and false: as upstream reads them."""
+        value = self.query.get(name)
+        return value is not None and value != "0" and value.lower() != "false"
+
     def set_query(self, query: Mapping[str, str]) -> None:
         """Give the parameters already taken apart."""
         self._query = dict(query)

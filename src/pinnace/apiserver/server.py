@@ -168,6 +168,14 @@ def spare_collector() -> None:
     gc.set_threshold(2_000, 5, 5_000)
 
 
+#: The paths served below the roots of which more than the root itself is listed at ``/``.
+LEAVES = {
+    "openapi": ("/openapi/v2", "/openapi/v3"),
+    "openid": (issuer.KEYS_PATH,),
+    ".well-known": (issuer.CONFIGURATION_PATH,),
+}
+
+
 class Others:
     """Paths that are no resources."""
 
@@ -194,14 +202,21 @@ class Others:
 
     def _paths(self) -> list[str]:
         registry = self._server.registry
-        found = {"/api", "/apis", "/healthz", "/livez", "/readyz", *(f"/{root}" for root in self.roots)}
+        found = {"/api", "/apis", "/healthz", "/livez", "/readyz"}
+        for root in self.roots:
+            found.update(LEAVES.get(root, (f"/{root}",)))
         for row in registry:
             if row.group:
                 found.add(f"/apis/{row.group}")
                 found.add(f"/apis/{row.api_version}")
             else:
                 found.add(f"/api/{row.version}")
-        for root, checks in (("livez", self._server.health.live), ("readyz", self._server.health.ready)):
+        health = self._server.health
+        for root, checks in (
+            ("healthz", health.live),
+            ("livez", health.live),
+            ("readyz", {**health.live, **health.ready}),
+        ):
             found.update(f"/{root}/{name}" for name in checks)
         return sorted(found)
 

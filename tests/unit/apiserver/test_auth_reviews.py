@@ -129,7 +129,7 @@ def test_impersonation(policy: Policy) -> None:
     assert caught.value.message == (
         'users "ann" is forbidden: User "dave" cannot impersonate resource "users" in API group "" at the cluster scope'
     )
-    with pytest.raises(ApiError, match="Impersonate-User is required"):
+    with pytest.raises(ApiError, match="without impersonating a user name"):
         impersonator.impersonate(ADMIN, {"impersonate-group": "devs"})
 
 

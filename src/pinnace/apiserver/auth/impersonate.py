@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 from pinnace.api import errors
@@ -34,10 +34,8 @@ class Impersonators:
         }
         if not name:
             if uid or groups or extra:
-                raise errors.bad_request(
-                    "requested impersonation of a group, UID or extra without impersonating a user: "
-                    "Impersonate-User is required"
-                )
+                wanted = f'Name:"", UID:{errors.go_quote(uid)}, Groups:{_go(groups)}, Extra:{_go_map(extra)}'
+                raise errors.bad_request(f"requested &user.DefaultInfo{{{wanted}}} without impersonating a user name")
             return user
         self._authorize_all(user, name, uid, groups, extra)
         return _impersonated(name, uid, groups, extra)
@@ -66,6 +64,16 @@ class Impersonators:
         allowed, reason = self._authorizer.authorize(attributes)
         if not allowed:
             raise refused(attributes, reason)
+
+
+def _go(values: Sequence[str]) -> str:
+    """A slice of strings as Go writes it for people who know Go."""
+    return f"[]string{{{', '.join(map(errors.go_quote, values))}}}" if values else "[]string(nil)"
+
+
+def _go_map(extra: Mapping[str, Sequence[str]]) -> str:
+    items = ", ".join(f"{errors.go_quote(key)}:{_go(values)}" for key, values in sorted(extra.items()))
+    return f"map[string][]string{{{items}}}" if extra else "map[string][]string(nil)"
 
 
 def _values(header: str) -> Iterator[str]:

@@ -35,7 +35,7 @@ def parse(request: Request, kind: str) -> Any:
     if sent in ("", JSON) or sent.endswith("+json"):
         return parse_json(body, kind)
     if sent in YAML:
-        return parse_yaml(body, kind)
+        return parse_yaml(body, kind)[0]
     if sent == PROTOBUF:
         return parse_protobuf(body, kind)
     raise errors.unsupported_media_type((JSON, "application/yaml", PROTOBUF))
@@ -104,12 +104,18 @@ def _summary(body: bytes) -> str:
     return f"{body[:limit].hex()} ..." if len(body) > limit else body.hex()
 
 
-def parse_yaml(body: bytes, kind: str) -> Any:
-    """One YAML document of JSON types."""
+def parse_yaml(body: bytes, kind: str) -> tuple[Any, list[tuple[int, str]]]:
+    """What ``load_yaml`` finds. Raises ApiError 400."""
     try:
-        return load_yaml(body)[0]
+        return load_yaml(body)
     except YamlError as error:
         raise unrecognized(body, kind, f"error converting YAML to JSON: {error}") from None
+
+
+def _as_yaml_says(twice: Sequence[tuple[int, str]], *, strictly: bool) -> list[str]:
+    """Keys given twice in Go's words: one error that lists them, or a warning each."""
+    lines = [f'line {line}: key "{key}" already set in map' for line, key in twice]
+    return ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines and strictly else lines
 
 
 class YamlError(ValueError):
@@ -217,11 +223,15 @@ def decode(request: Request, row: Resource, expected: GVK | None = None) -> Obje
     fields it does not know are dropped, and told of as ``fieldValidation`` asks."""
     gvk = expected or row.gvk
     definition = row.definition if expected is None else schema_table.of_kind(expected)
-    data = parse(request, gvk.kind)
     validation = field_validation(request)
     duplicates: list[str] = []
-    if validation != schema.IGNORE and not request.shared and media_type(request) in ("", JSON):
-        duplicates = schema.duplicate_fields(request.body, data)
+    if not request.shared and media_type(request) in YAML:
+        data, twice = parse_yaml(request.body, gvk.kind)
+        duplicates = _as_yaml_says(twice, strictly=validation == schema.STRICT)
+    else:
+        data = parse(request, gvk.kind)
+        if validation != schema.IGNORE and not request.shared and media_type(request) in ("", JSON):
+            duplicates = schema.duplicate_fields(request.body, data)
     custom = row.custom if expected is None else None
     return checked(request, data, gvk, definition, validation, duplicates, custom)
 
@@ -315,5 +325,5 @@ def options(request: Request, kind: str) -> Object:
     if "propagationPolicy" in query:
         found["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
-        found["orphanDependents"] = query["orphanDependents"] in ("true", "1")
+        found["orphanDependents"] = request.asks("orphanDependents")
     return found

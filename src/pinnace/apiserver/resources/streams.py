@@ -41,16 +41,8 @@ DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 _DROPPED = frozenset(("authorization", "host", "content-length", "transfer-encoding", "expect", "accept-encoding"))
 _HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "te", "trailer"))
 _EXEC_OPTIONS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
-_LOG_OPTIONS = (
-    "follow",
-    "previous",
-    "sinceSeconds",
-    "sinceTime",
-    "timestamps",
-    "tailLines",
-    "limitBytes",
-    "stream",
-)
+_LOG_FLAGS = ("follow", "previous", "timestamps")
+_LOG_OPTIONS = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 
 
 class Streams:
@@ -76,7 +68,8 @@ class Streams:
         if not pod["spec"].get("nodeName"):
             return Response(200, b"", content_type="text/plain")
         query = request.query
-        asked = [(name, query[name]) for name in _LOG_OPTIONS if query.get(name)]
+        asked = [(name, "true") for name in _LOG_FLAGS if request.asks(name)]
+        asked += [(name, query[name]) for name in _LOG_OPTIONS if query.get(name)]
         _check_log_options(query)
         info = request.info
         path = f"/containerLogs/{info.namespace}/{info.name}/{quote(container)}"
@@ -94,7 +87,7 @@ class Streams:
             commands = [("command", value) for name, value in sent if name == "command"]
             if what == "exec" and not commands:
                 raise bad_request("you must specify at least 1 command for the container")
-            flags = [(theirs, "1") for ours, theirs in _EXEC_OPTIONS if request.query.get(ours) in ("true", "1")]
+            flags = [(theirs, "1") for ours, theirs in _EXEC_OPTIONS if request.asks(ours)]
             if not any(name != "tty" for name, _ in flags):
                 raise bad_request("you must specify at least one of stdin, stdout, stderr")
             await _admit(backend, request, row, pod, what)

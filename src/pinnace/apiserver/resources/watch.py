@@ -175,12 +175,13 @@ def watch(backend: Backend, request: Request, row: Resource) -> Watch:
     text = query.get("resourceVersion", "")
     initial = query.get("sendInitialEvents", "")
     match = query.get("resourceVersionMatch", "")
-    bookmarks = query.get("allowWatchBookmarks", "") in ("true", "1")
+    bookmarks = request.asks("allowWatchBookmarks")
+    initially = request.asks("sendInitialEvents")
     _check_options(initial, match, bookmarks=bookmarks)
     version = parse_version(text)
     check_not_newer(backend, version)
     since: int | None = version
-    if initial in ("true", "1") or (not initial and version == 0):
+    if initially or (not initial and version == 0):
         since = None
     elif version == 0:
         since = backend.store.revision
@@ -189,7 +190,7 @@ def watch(backend: Backend, request: Request, row: Resource) -> Watch:
         _eye(backend, request, row, chosen),
         since=since,
         bookmarks=bookmarks,
-        initial_end=initial in ("true", "1") and bookmarks,
+        initial_end=initially and bookmarks,
         timeout=_timeout(query.get("timeoutSeconds", "")),
     )
 
