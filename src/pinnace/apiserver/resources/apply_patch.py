@@ -76,7 +76,7 @@ def _named_twice(raw: bytes, data: Any) -> list[tuple[int, str]]:
 
 
 def forced(request: Request) -> bool:
-    return request.query.get("force", "").lower() in ("1", "t", "true")
+    return request.asks("force")
 
 
 async def apply(backend: Backend, request: Request, row: Resource) -> Response:
