@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import ipaddress
 import os
@@ -36,10 +35,6 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 class Member:
     """One etcd process. ``start`` and ``kill`` as often as wanted; its data stays."""
 
@@ -59,6 +54,7 @@ class Member:
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *("setpriv", "--pdeathsig", "KILL"),  # it ends with the test, however that ends
                     *("etcd", "--name", self.name, "--data-dir", str(self.directory / "data")),
                     *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
                     *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
@@ -67,7 +63,6 @@ class Member:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={"PATH": os.environ["PATH"]},
-                preexec_fn=_die_with_parent,
             )
 
     def signal(self, number: signal.Signals) -> None:

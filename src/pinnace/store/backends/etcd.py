@@ -233,9 +233,9 @@ async def _greet(client: EtcdClient, options: EtcdOptions) -> None:
         except RefusedError:
             raise
         except StoreError as error:
-            advice = _advice(str(error), options)
-            if advice is not None or not await attempts.again(error):
-                raise StoreError(f"cannot use {error}{advice or ''}") from error
+            advice, hopeless = _advice(str(error), options)
+            if hopeless or not await attempts.again(error):
+                raise StoreError(f"cannot use {error}{advice}") from error
     version = re.match(r"(\d+)\.(\d+)", status.version)
     if version is None or (int(version[1]), int(version[2])) < OLDEST:
         raise StoreError(f"etcd at {endpoint.address} is version {status.version or 'unknown'}: 3.4 or newer is needed")
@@ -246,13 +246,18 @@ async def _greet(client: EtcdClient, options: EtcdOptions) -> None:
         )
 
 
-def _advice(message: str, options: EtcdOptions) -> str | None:
-    """What to do about a connection that will not come about by itself; None if it might."""
-    if "CERTIFICATE_VERIFY_FAILED" in message or "verify failed" in message.lower():
-        return f": its certificate is not of the authority in {options.ca or 'the system'}, or for another name"
-    if options.tls and ("WRONG_VERSION_NUMBER" in message or "Handshake read failed" in message):
-        return ": it does not speak TLS there; leave out --etcd-cafile, --etcd-certfile and --etcd-keyfile"
-    return None
+def _advice(message: str, options: EtcdOptions) -> tuple[str, bool]:
+    """What to do about a connection that does not come about, and whether it surely will not by itself."""
+    broken = "Socket closed" in message or "reset by peer" in message
+    if not options.tls:
+        return (": it seems to want TLS; give --etcd-cafile" if broken else ""), False
+    if "WRONG_VERSION_NUMBER" in message or "Handshake read failed" in message:
+        return ": it does not speak TLS there; leave out --etcd-cafile, --etcd-certfile and --etcd-keyfile", True
+    if "TSI_DATA_CORRUPTED" in message or broken:
+        return ": it wants another client certificate; give --etcd-certfile and --etcd-keyfile", not broken
+    if "SSL_ERROR" in message or "handshake" in message.lower():
+        return f": its certificate is not of the authority in {options.ca or 'the system'}, or for another name", True
+    return "", False
 
 
 def _refused(error: RefusedError, options: EtcdOptions) -> str:

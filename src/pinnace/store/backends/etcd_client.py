@@ -16,9 +16,13 @@ After each failure that the endpoint in use can be blamed for, the next one is u
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is said once, by us
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 import grpc.aio
 
@@ -29,9 +33,10 @@ from pinnace.store.protocol import OutcomeUnknownError, StoreError, UnavailableE
 
 log = logging.getLogger(__name__)
 
-#: Seconds for one attempt, and for all attempts at one thing while etcd is well.
+#: Seconds for one attempt, and for all attempts at one thing while etcd is well; fewer if no member so much as tries.
 ATTEMPT = 4.0
 PATIENCE = 9.0
+UNSENT_PATIENCE = 3.0
 #: Seconds for one attempt while etcd is known not to answer.
 SICK_ATTEMPT = 0.5
 #: Seconds between two attempts: the first pause, and the longest.
@@ -61,6 +66,8 @@ _NOT_SENT = (
     "DNS resolution failed",
     "empty address list",
 )
+#: The part of gRPC's words about a connection that says why there is none.
+_LAST = re.compile(r"last error: \w+: (?:ipv[46]:\S+: )?(?:Failed to connect to remote host: )?(.*)")
 _ANSWERS = (
     _CODE.INVALID_ARGUMENT,
     _CODE.NOT_FOUND,
@@ -84,7 +91,8 @@ class RefusedError(StoreError):
 def failure_of(error: grpc.aio.AioRpcError, endpoint: str) -> StoreError:
     """What a failed call means."""
     details, code = error.details() or "", error.code()
-    message = f"etcd at {endpoint}: {details or code.name}"
+    shown = _LAST.search(details)
+    message = f"etcd at {endpoint}: {shown[1] if shown else details or code.name}"
     if details.startswith(_NOT_TRIED) or (code is _CODE.UNAVAILABLE and details.startswith(_NOT_SENT)):
         return UnavailableError(message)
     if code in _ANSWERS:
@@ -203,8 +211,9 @@ class Attempts:
     def __init__(self, client: EtcdClient) -> None:
         self._client = client
         self._sick = client.sick is not None
-        self._ends = client.clock.monotonic() + (SICK_ATTEMPT if self._sick else PATIENCE)
-        self._unsent = 0
+        self._began = client.clock.monotonic()
+        self._ends = self._began + (SICK_ATTEMPT if self._sick else PATIENCE)
+        self._failed = self._unsent = 0
         self._pause = PAUSE
         self.limit = SICK_ATTEMPT if self._sick else ATTEMPT
 
@@ -212,8 +221,10 @@ class Attempts:
         """After a pause, whether to try once more; if not, ``error`` is what came of it all."""
         clock, client = self._client.clock, self._client
         left = self._ends - clock.monotonic()
+        self._failed += 1
         self._unsent += isinstance(error, UnavailableError)
-        # Nobody listens anywhere: an election is not what is being waited for.
+        if self._unsent == self._failed and clock.monotonic() - self._began > UNSENT_PATIENCE:
+            left = 0.0
         if left <= self._pause or (self._sick and self._unsent >= len(client.endpoints)):
             client.note(error)
             return False

@@ -38,11 +38,12 @@ class Compaction:
             if self._view.revision <= self._revision:
                 continue  # nothing has been written since
             try:
-                await self._try()
+                await self.attempt()
             except StoreError as error:
                 log.warning("cannot compact etcd, trying again later: %s", error)
 
-    async def _try(self) -> None:
+    async def attempt(self) -> None:
+        """Be the one that compacts, if it is time and nobody else was. Raises StoreError."""
         request = TxnRequest()
         request.compare.add(target=VERSION, key=self._key, version=self._version)
         put = request.success.add().request_put

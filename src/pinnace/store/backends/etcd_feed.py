@@ -57,6 +57,10 @@ class _CompactedError(Exception):
         self.oldest = oldest
 
 
+class _ForeignError(StoreError):
+    """Somebody else keeps objects where ours are."""
+
+
 class Feed:
     """See the module's docstring. ``applied`` is called with each batch of events once it is in the view."""
 
@@ -120,11 +124,6 @@ class Feed:
             for raw in answer.kvs:
                 key = self._keys.here(raw.key)
                 if key is not None:
-                    if raw.value.startswith(_KUBERNETES):
-                        raise StoreError(
-                            f"etcd holds objects under {self._keys.prefix} that kube-apiserver wrote ({key}), in a "
-                            "form that Pinnace does not read: choose another --etcd-prefix"
-                        )
                     items.append(self._item(key, raw))
             if not answer.more:
                 return revision, items
@@ -145,6 +144,12 @@ class Feed:
         raise UnavailableError("etcd ended a watch without saying why")
 
     def _item(self, key: str, raw: Any) -> KeyValue:
+        """Raises _ForeignError."""
+        if raw.value.startswith(_KUBERNETES):
+            raise _ForeignError(
+                f"etcd holds objects under {self._keys.prefix} that kube-apiserver wrote ({raw.key.decode()}), in a "
+                "form that Pinnace does not read: choose another --etcd-prefix"
+            )
         revision = raw.mod_revision
         return KeyValue(key, self._stamp(raw.value, revision), raw.create_revision, revision, raw.version)
 
@@ -162,6 +167,8 @@ class Feed:
             except _CompactedError as error:
                 log.warning("%s, newer than what was seen last: reading everything anew", error)
                 await self._relist()
+            except _ForeignError as error:
+                self._break(str(error))
             except StoreError as error:
                 log.info("the watch of etcd waits: %s", error)
             except grpc.aio.AioRpcError as error:
@@ -173,15 +180,17 @@ class Feed:
     def _check(self, header: Any) -> None:
         """Refuse to go on with another database than the one that was loaded: its revisions mean something else."""
         if header.cluster_id != self._cluster:
-            self.broken = "etcd is another cluster now (restored from a backup?): restart Pinnace"
+            self._break("etcd is another cluster now (restored from a backup?): restart Pinnace")
         elif header.revision < self._view.revision:
-            self.broken = (
+            self._break(
                 f"etcd has gone back from revision {self._view.revision} to {header.revision} (restored from a "
                 "backup?): restart Pinnace"
             )
-        if self.broken is not None:
-            log.error("%s", self.broken)
-            self._fail(StoreError(self.broken))
+
+    def _break(self, why: str) -> None:
+        log.error("%s", why)
+        self.broken = why
+        self._fail(StoreError(why))
 
     def _watch_from(self, revision: int) -> Any:
         request = WatchRequest()
