@@ -44,7 +44,9 @@ def eventually(check: Callable[[], T], *, limit: float = 30.0, what: str = "") -
 class Machine:
     """``run`` runs a command on it. ``up`` starts Pinnace there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, address: str = ADDRESS, neighbour: Machine | None = None) -> None:
+        """With a ``neighbour``, on the same wire as that one."""
+        self.address = address
         if os.geteuid() != 0:
             raise RuntimeError("end-to-end tests need root: network namespaces, containers, nftables")
         self.directory = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))  # short: unix sockets live below it
@@ -54,23 +56,27 @@ class Machine:
         self._registry: subprocess.Popen[str] | None = None
         self._prefix = ["nsenter", f"--net=/run/netns/{self.name}"]
         try:
-            self._make_network()
+            self._make_network(neighbour)
         except BaseException:
             self.remove()
             raise
 
-    def _make_network(self) -> None:
+    def _make_network(self, neighbour: Machine | None) -> None:
         subprocess.run(["ip", "netns", "add", self.name], check=True)
-        for command in (
-            "link set lo up",
-            "link add eth0 type veth peer name wire",
-            f"addr add {ADDRESS}/24 dev eth0",
-            "link set eth0 up",
-            "link set wire up",
-            "route add default dev eth0",
-        ):
-            subprocess.run(["ip", "-n", self.name, *command.split()], check=True)
+        self._ip("link set lo up")
+        if neighbour is None:
+            self._ip("link add eth0 type veth peer name wire")
+            self._ip("link set wire up")
+        else:
+            neighbour._ip(f"link set wire netns {self.name}")
+            self._ip("link set wire name eth0")
+        self._ip(f"addr add {self.address}/24 dev eth0")
+        self._ip("link set eth0 up")
+        self._ip("route add default dev eth0")
         self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")  # or it has what this computer has
+
+    def _ip(self, command: str) -> None:
+        subprocess.run(["ip", "-n", self.name, *command.split()], check=True)
 
     def run(
         self, *command: str | Path, timeout: float = 60.0, check: bool = True, input: str | None = None
@@ -114,6 +120,11 @@ class Machine:
 
     def up(self, *arguments: str) -> str:
         return self.pinnace("up", "--detach", "--kubeconfig", self.kubeconfig, *arguments)
+
+    @property
+    def prefix(self) -> list[str]:
+        """What a command is run on it with."""
+        return list(self._prefix)
 
     def kubectl(self, version: str = "1.37") -> Kubectl:
         kubectl_binary(version)

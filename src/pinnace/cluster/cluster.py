@@ -198,6 +198,8 @@ class Cluster:
 
     async def _controllers(self) -> list[Part]:
         await self._import("pinnace.controllers.manager")
+        await self._import("pinnace.cluster.clusterdns")
+        from pinnace.cluster.clusterdns import ClusterDns
         from pinnace.controllers.manager import Controllers
 
         pki = self._plane.pki
@@ -217,6 +219,7 @@ class Cluster:
             cluster_cidr=self.config.pod_cidr,
             load_balancer_pool=IPRanges(pool) if pool else None,
             authority=authority,
+            others=() if self._pods_are_real() else (lambda tools: ClusterDns(tools, config.CLUSTER_DNS),),
         )
         return [controllers]
 
