@@ -145,11 +145,14 @@ error_log /dev/stderr notice;
 pid /run/nginx.pid;
 events {}
 http {
-  access_log /dev/stdout;
-  server {
-    listen 80;
-    root /usr/share/nginx/html;
-  }
+  access_log /var/log/nginx/access.log;
+  include /etc/nginx/conf.d/*.conf;
+}
+"""
+_NGINX_DEFAULT = b"""\
+server {
+  listen 80;
+  root /usr/share/nginx/html;
 }
 """
 
@@ -159,11 +162,46 @@ def nginx(directory: Path, tag: str = "latest", page: str = "Welcome to nginx!")
     layer = base_layer()
     layer.binary(Path("/usr/sbin/nginx"))
     layer.file("etc/nginx/nginx.conf", _NGINX_CONF)
+    layer.file("etc/nginx/conf.d/default.conf", _NGINX_DEFAULT)
+    layer.link("var/log/nginx/access.log", "/dev/stdout")
     layer.file("usr/share/nginx/html/index.html", f"<h1>{page}</h1>\n".encode())
-    for name in ("run", "var/log/nginx", "var/lib/nginx"):
+    for name in ("run", "var/lib/nginx"):
         layer.directory(name)
     config = {"Cmd": ["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
     return oci_archive(directory / f"nginx-{tag}.tar", [f"docker.io/library/nginx:{tag}"], layer.content(), config)
+
+
+_LOG_AGENT = """\
+for argument; do
+  case $argument in --log-file=*) file=${argument#*=};; esac
+done
+if [ "$file" ]; then tail -n +1 -F "$file" & else sleep 100000 & fi
+"""
+_APP = """\
+echo started with "${*:-nothing}"
+env | grep ^D | sort
+sleep 100000 &
+"""
+_SERVER = "mkdir /www; echo 'node_load1 0.21' >/www/metrics; httpd -f -p {port} -h /www &\n"
+
+
+def seeds(directory: Path) -> list[Path]:
+    """What the seeds' manifests name besides busybox, nginx and perl, played by shell scripts that end when told to."""
+    scripts = {
+        "docker.io/library/fluentd:latest": _LOG_AGENT,
+        "docker.io/library/my-app-image:latest": _APP,
+        "docker.io/prom/node-exporter:latest": _SERVER.format(port=9100),
+        "docker.io/istio/proxyv2:latest": _SERVER.format(port=15001),
+        "docker.io/calico/node:latest": "sleep 100000 &\n",
+    }
+    found: list[Path] = []
+    for name, script in scripts.items():
+        layer = base_layer()
+        layer.file("srv/app", f"#!/bin/sh\ntrap 'exit 0' TERM\n{script}wait\n".encode(), 0o755)
+        config = {"Entrypoint": ["./app"], "WorkingDir": "/srv", "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}
+        target = directory / f"{name.replace('/', '-').replace(':', '-')}.tar"
+        found.append(oci_archive(target, [name], layer.content(), config))
+    return found
 
 
 #: Debian's own ``bignum`` fails at 2,000 digits of pi; this one has nothing but ``bpi``.

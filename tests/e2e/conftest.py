@@ -11,6 +11,7 @@ from tests.machine import Machine
 from tests.tools import Kubectl
 
 MANIFESTS = Path(__file__).parent / "manifests"
+SEEDS = MANIFESTS / "seeds"
 
 
 @pytest.fixture(scope="session")
@@ -22,17 +23,19 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         images.nginx(directory),
         images.nginx(directory, "v2", "nginx v2"),
         images.perl(directory),
+        *images.seeds(directory),
     ]
 
 
 @pytest.fixture(scope="session")
 def machine(archives: list[Path]) -> Iterator[Machine]:
-    """Pinnace with a real node, a registry with the images, and the liveness Pod already on its way."""
+    """Pinnace with a real node, a registry with the images, and what takes over a minute already on its way."""
     there = Machine()
     try:
         there.serve_images(*archives)
         there.up()
-        there.kubectl()("apply", "-f", str(MANIFESTS / "liveness.yml"))
+        slow = (MANIFESTS / "liveness.yml", SEEDS / "cronjob-hello.yml")
+        there.kubectl()("apply", *(f"--filename={manifest}" for manifest in slow))
         yield there
         told = (there.data / "pinnace.log").read_text().splitlines()
         refused = [line for line in told if " is forbidden: User " in line]
