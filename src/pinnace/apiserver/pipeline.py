@@ -23,7 +23,6 @@ from pinnace.apiserver.request import (
     User,
     attributes_of,
 )
-from pinnace.apiserver.resources import consistency
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Answer
 from pinnace.core.clock import Clock
@@ -159,7 +158,7 @@ class Pipeline:
             return await work
         except StoreError as error:  # the disk is full, and the like: said by whoever asked, not only in the log
             log.error("%s", error)
-            raise consistency.failure(error) from error
+            raise errors.internal(str(error)) from error
         finally:
             if mutating:
                 self._mutating -= 1
