@@ -6,9 +6,10 @@ timers, so that what one timer causes has happened before the next fires.
 
 Some timers are *routine*: what is done again and again and only matters for having been done lately (heartbeats and
 who listens for them, bookmarks, housekeeping). Where nothing else has happened for ``QUIET`` seconds, virtual time hops
-over the stretch in which nothing else would: routine timers move with it, as if they had fired all the while. It lands
-``QUIET`` seconds before the next other timer, so that every routine has had its turn by then; of those with longer
-periods, the ones of up to ``LONG`` seconds have it on landing, the others (a watch's natural end) just move along.
+over the stretch in which nothing else would, as if they had fired all the while. It lands ``QUIET`` seconds before the
+next other timer, and there each routine begins its wait anew: those that beat in 25 s before those that listen for 50.
+So every routine has had its turn by then; of those with longer periods, the ones of up to ``LONG`` seconds have it on
+landing, the others (a watch's natural end) just move along.
 
     now                                       landing            the next timer that is no routine
      |--- QUIET, routine only ---|    hop     |----- QUIET --------|
@@ -242,12 +243,14 @@ class VirtualClock:
         distance = landing - self._elapsed
         if distance <= 0:
             return
-        for at, (due, order, timer) in enumerate(self._routine):
-            if QUIET < timer.delay <= LONG and due + self._hopped <= landing:
-                self._routine[at] = (due - distance, order, timer)
-        heapq.heapify(self._routine)
         self._elapsed = landing
         self._hopped += distance
+        for at, (due, order, timer) in enumerate(self._routine):
+            if timer.delay <= QUIET:
+                self._routine[at] = (landing + timer.delay - self._hopped, order, timer)
+            elif timer.delay <= LONG and due + self._hopped - distance <= landing:
+                self._routine[at] = (landing - self._hopped, order, timer)
+        heapq.heapify(self._routine)
 
     async def settle(self) -> None:
         """Return once the event loop has nothing left to run without new input or time, and the jobs that were given
