@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -181,3 +182,23 @@ def test_of_many_that_want_the_same_port_one_gets_it(cluster: Cluster, namespace
     with ThreadPoolExecutor(16) as pool:
         chosen = list(pool.map(make_any, range(64)))
     assert len({address for address, _ in chosen}) == len({port for _, port in chosen}) == 64
+
+
+def test_a_token_that_has_expired(cluster: Cluster, kubectl: Kubectl) -> None:
+    """Signed by the cluster's own key, right in everything but its time, by more than clocks may differ."""
+    import jwt
+
+    token = kubectl("create", "token", "default").strip()
+    claims = jwt.decode(token, options={"verify_signature": False})
+    header, key = jwt.get_unverified_header(token), (cluster.data_dir / "pki" / "sa.key").read_text()
+
+    def told(expires: float) -> str:
+        again = {**claims, "exp": int(expires), "iat": int(expires) - 600, "nbf": int(expires) - 600}
+        signed = jwt.encode(again, key, "ES256", headers={"kid": header["kid"]})
+        shown = (f"--server={cluster.server}", f"--certificate-authority={cluster.data_dir / 'pki' / 'ca.crt'}")
+        done = kubectl.run("--kubeconfig=/dev/null", *shown, f"--token={signed}", "auth", "whoami")
+        return done.stdout + done.stderr
+
+    now = time.time()
+    assert "system:serviceaccount:" in told(now + 300)
+    assert told(now - 120).endswith("error: You must be logged in to the server (Unauthorized)\n")
