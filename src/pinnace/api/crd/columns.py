@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -37,7 +37,7 @@ AGE = {
 def columns(asked: list[Object]) -> tuple[Column, ...]:
     """The table's columns; ``asked`` are the version's additionalPrinterColumns, the age if it has none."""
     made = [NAME]
-    for column in asked or [AGE]:
+    for column in _readable(asked or [AGE]):
         path = column.get("jsonPath") or ""
         text = column.get("description") or f"Custom resource definition column (in JSONPath format): {path}"
         made.append(
@@ -46,9 +46,19 @@ def columns(asked: list[Object]) -> tuple[Column, ...]:
     return tuple(made)
 
 
+def _readable(asked: list[Object]) -> Iterator[Object]:
+    """The columns up to the first whose path does not parse."""
+    for column in asked:
+        try:
+            jsonpath.compiled(column["jsonPath"])
+        except jsonpath.PathError:
+            return
+        yield column
+
+
 def cells(asked: list[Object]) -> Callable[[Object, float], list[Any]]:
     """``(object, now)`` -> its cells, in the order of ``columns``. Never raises, whatever the object holds."""
-    readers = [(jsonpath.compiled(column["jsonPath"]), column["type"]) for column in asked or [AGE]]
+    readers = [(jsonpath.compiled(column["jsonPath"]), column["type"]) for column in _readable(asked or [AGE])]
 
     def read(obj: Object, now: float) -> list[Any]:
         row: list[Any] = [v.name(obj)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pinnace.api import meta
 from pinnace.api.apply import typed
-from pinnace.api.crd import columns, scale
-from pinnace.api.crd.kind import CustomKind
+from pinnace.api.builtin import version_priority
+from pinnace.api.crd import columns, scale, schemas, structural
+from pinnace.api.crd.kind import CustomKind, Rules
 from pinnace.api.registry import Custom, Resource, Subresource
 from pinnace.api.types import GVK, GVR, Object
 
@@ -29,6 +30,14 @@ def _schema(version: Object) -> Object:
     return found or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
+def _rules(node: Object) -> Rules | None:
+    if not schemas.has_rules(node):
+        return None
+    from pinnace.api.crd import rules
+
+    return rules.compiled(structural.structural(node))
+
+
 def _kind(spec: Object, version: Object) -> CustomKind:
     subresources = version.get("subresources") or {}
     described = subresources.get("scale")
@@ -40,7 +49,7 @@ def _kind(spec: Object, version: Object) -> CustomKind:
         status=subresources.get("status") is not None,
         paths=scale.paths(described) if described is not None else None,
         selectable=[field["jsonPath"] for field in version.get("selectableFields") or ()],
-        rules=None,
+        rules=_rules(node),
     )
 
 
@@ -88,14 +97,22 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
             settled={},
             selectable=frozenset(f["jsonPath"].removeprefix(".") for f in version.get("selectableFields") or ()),
             scale=scale.paths(subresources["scale"]) if "scale" in known else None,
-            warnings=_deprecation(kind.gvk, version),
+            warnings=_deprecation(spec, version),
             terminating=terminating,
         ),
     )
 
 
-def _deprecation(gvk: GVK, version: Object) -> tuple[str, ...]:
+def _deprecation(spec: Object, version: Object) -> tuple[str, ...]:
     if not version.get("deprecated"):
         return ()
     said = version.get("deprecationWarning")
-    return (said if said is not None else f"{gvk.api_version} {gvk.kind} is deprecated",)
+    if said is not None:
+        return (said,)
+    group, kind, name = spec["group"], spec["names"]["kind"], version["name"]
+    said = f"{group}/{name} {kind} is deprecated"
+    current = [other["name"] for other in spec["versions"] if other.get("served") and not other.get("deprecated")]
+    newest = max(current, key=version_priority, default=name)
+    if version_priority(newest) > version_priority(name):
+        said += f"; use {group}/{newest} {kind}"
+    return (said,)

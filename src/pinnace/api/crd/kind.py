@@ -35,11 +35,8 @@ _UNCHECKED = (
 )
 
 
-class Rules:
-    """``x-kubernetes-validations`` of a schema, compiled: ``(new, old or None)`` -> what they say."""
-
-    def __init__(self, check: Callable[[Any, Any], list[FieldError]]) -> None:
-        self.check = check
+#: ``x-kubernetes-validations`` of a schema, compiled: ``(new, old or None)`` -> what they say.
+Rules = Callable[[Any, Any], list[FieldError]]
 
 
 class CustomKind:
@@ -54,7 +51,7 @@ class CustomKind:
         status: bool,
         paths: ScalePaths | None,
         selectable: Sequence[str],
-        rules: Callable[[Any, Any], list[FieldError]] | None,
+        rules: Rules | None,
     ) -> None:
         self.gvk = gvk
         self.schema = structural.structural(node)

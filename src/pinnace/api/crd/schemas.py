@@ -411,3 +411,7 @@ def _field_at(node: Object, path: str) -> tuple[Object | None, str]:
         if not isinstance(here, dict):
             return None, "does not refer to a valid field"
     return here, ""
+
+
+def has_rules(node: Object) -> bool:
+    return any(child.get(RULES) for child in walk(node))

@@ -86,7 +86,7 @@ KINDS: dict[tuple[str, str], str] = {
     ("", "Service"): "network.service",
     (_ADMISSION, "MutatingWebhookConfiguration"): "cluster.webhook_configuration",
     (_ADMISSION, "ValidatingWebhookConfiguration"): "cluster.webhook_configuration",
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): "cluster.custom_resource_definition",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "definitions.custom_resource_definition",
     ("apiregistration.k8s.io", "APIService"): "cluster.api_service",
     ("apps", "ControllerRevision"): "workloads.controller_revision",
     ("apps", "DaemonSet"): "workloads.daemon_set",

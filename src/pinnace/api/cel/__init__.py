@@ -1,0 +1,28 @@
+"""The Common Expression Language, as Kubernetes' API server extends it: parse, check types, evaluate with bounded cost.
+
+    program = cel.compiled("self.replicas <= self.max", {"self": type_of_self}, cel.BOOL)
+    program.evaluate({"self": {"replicas": 1, "max": 3}}, budget)
+
+``syntax`` makes a tree, ``types`` and ``checker`` find what is wrong with it before it is ever run, ``evaluate`` turns
+it into functions that count what they cost, ``library`` has the functions. Imported when the first rule comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pinnace.api.cel import checker, evaluate, syntax
+from pinnace.api.cel.syntax import CompileError
+from pinnace.api.cel.types import BOOL, STRING, Type
+from pinnace.api.cel.values import CelError, CostError
+
+__all__ = ["BOOL", "STRING", "CelError", "CompileError", "CostError", "Program", "compiled"]
+
+Program = evaluate.Program
+
+
+def compiled(text: str, variables: Mapping[str, Type]) -> tuple[Program, Type, frozenset[str]]:
+    """The program, the type of its result, and the variables that it uses. Raises CompileError, worded as cel-go."""
+    tree = syntax.parse(text)
+    checked = checker.check(text, tree, variables)
+    return evaluate.Program(tree), checked.result, checked.used
