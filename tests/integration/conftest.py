@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.clusters import Api, Cluster, wait_for
+from tests.etcd import Etcd
 from tests.tools import KUBECTL_VERSIONS, Kubectl
 
 _names = itertools.count()
@@ -23,12 +24,28 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made.down("--purge")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that names ``STORES`` has its tests of the API server alone run over each of them."""
+    stores = getattr(metafunc.module, "STORES", ())
+    if stores and "bare" in metafunc.fixturenames:
+        metafunc.parametrize("bare", stores, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The API server alone: nothing happens but what the test does. Shared."""
     made = Cluster(tmp_path_factory.mktemp("bare"))
-    yield made.up("--parts", "apiserver")
-    made.down("--purge")
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield made.up("--parts", "apiserver")
+        made.down("--purge")
+        return
+    etcd = Etcd(made.directory / "etcd", durable=False).start()
+    try:
+        yield made.up("--parts", "apiserver", "--store", etcd.url)
+        made.down("--purge")
+    finally:
+        made.stop_if_running()
+        etcd.stop()
 
 
 @pytest.fixture(params=KUBECTL_VERSIONS, ids=lambda version: f"kubectl-{version}")

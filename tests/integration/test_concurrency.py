@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.clusters import Api
 from tests.tools import Kubectl
 
+STORES = ("sqlite", "etcd")
+
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 

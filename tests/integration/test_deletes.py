@@ -8,6 +8,8 @@ from typing import Any
 from tests.clusters import Api, wait_for
 from tests.tools import Kubectl
 
+STORES = ("sqlite", "etcd")
+
 
 def path(namespace: str, name: str = "", kind: str = "configmaps") -> str:
     return f"/api/v1/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")

@@ -8,6 +8,8 @@ import pytest
 from tests.clusters import Api
 from tests.tools import Kubectl
 
+STORES = ("sqlite", "etcd")
+
 
 def fill(api: Api, namespace: str, count: int) -> str:
     path = f"/api/v1/namespaces/{namespace}/configmaps"

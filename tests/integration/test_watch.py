@@ -10,6 +10,8 @@ from typing import Any
 from tests.clusters import Api, Cluster, wait_for
 from tests.tools import Kubectl
 
+STORES = ("sqlite", "etcd")
+
 
 def path(namespace: str, name: str = "") -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps" + (f"/{name}" if name else "")
