@@ -7,13 +7,13 @@ pytest imports this module whenever it starts: it imports no more than pytest un
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 if TYPE_CHECKING:
+    from pinnace.testing.environment import Environment
     from pinnace.testing.handle import Pinnace
     from pinnace.testing.options import Options
 
@@ -53,23 +53,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """KUBECONFIG leads to the cluster while a test that has it runs, and to what it led to before in all others."""
+    """KUBECONFIG leads to the cluster while a test that has it runs, and in all others to what it led to before."""
     fixtures = getattr(item, "fixturenames", ())
     if "pinnace" not in fixtures and "pinnace_factory" not in fixtures:
         return (yield)
+    from pinnace.testing.environment import Environment
+
     clusters = item.config.stash[_CLUSTERS]
-    before = os.environ.get("KUBECONFIG")
-    callspec = getattr(item, "callspec", None)
+    clusters.environment = environment = Environment()
     if "pinnace" in fixtures:
-        clusters.export(clusters.known.get(_options(item.config, getattr(callspec, "params", {}).get("pinnace") or {})))
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        running = clusters.known.get(_options(item.config, params.get("pinnace") or {}))
+        if running is not None:  # the fixture will not be set up again
+            environment.lead(running.kubeconfig)
     try:
         return (yield)
     finally:
         clusters.end_of_test()
-        if before is None:
-            os.environ.pop("KUBECONFIG", None)
-        else:
-            os.environ["KUBECONFIG"] = before
+        environment.restore()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -85,6 +86,7 @@ class _Clusters:
         self.known: dict[Options, Pinnace] = {}
         self.made: list[Pinnace] = []
         self.namespaces = itertools.count(1)
+        self.environment: Environment | None = None
 
     def get(self, options: Options) -> Pinnace:
         found = self.known.get(options)
@@ -97,13 +99,9 @@ class _Clusters:
             except BaseException:
                 del self.known[options]
                 raise
-        self.export(found)
+        if self.environment is not None:
+            self.environment.lead(found.kubeconfig)
         return found
-
-    @staticmethod
-    def export(cluster: Pinnace | None) -> None:
-        if cluster is not None:
-            os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
 
     def end_of_test(self) -> None:
         for cluster in (*self.known.values(), *self.made):

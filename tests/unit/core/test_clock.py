@@ -154,6 +154,21 @@ async def test_cancelled_timers_do_not_pile_up():
     assert len(clock._timers) < 2_000
 
 
+async def test_several_may_settle_at_once():
+    clock = virtual()
+    done: list[int] = []
+
+    async def steps() -> None:
+        for step in range(20):
+            await asyncio.sleep(0)
+            done.append(step)
+
+    task = asyncio.create_task(steps())
+    await asyncio.gather(*(clock.settle() for _ in range(3)))
+    assert task.done()
+    assert len(done) == 20
+
+
 def test_settling_waits_for_threads():
     done: list[str] = []
 
