@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 20.0
 LOG_LIMIT = 16 << 20
 TAIL = 4096
+_CAP_SYS_RESOURCE = 24
 
 _CONFIG = """\
 version = 2
@@ -37,7 +38,7 @@ state = "{state}/state"
   path = "{root}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
-  restrict_oom_score_adj = true
+  restrict_oom_score_adj = {restricted}
   netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
@@ -121,6 +122,7 @@ class Containerd:
             cni_bin=self._cni_bin,
             cni_conf=self.cni_conf,
             certs=self.certs,
+            restricted="false" if _may_protect() else "true",
         )
         self.config_file.write_text(text)
 
@@ -250,6 +252,14 @@ async def import_image(socket: Path, file: Path) -> list[str]:
         *_, text = (errors or output).decode(errors="replace").strip().rpartition("ctr: ")
         raise ContainerdFailed(f"{file}: {text}")
     return [line.split()[1] for line in output.decode(errors="replace").splitlines() if line.startswith("unpacking ")]
+
+
+def _may_protect() -> bool:
+    """Whether this process may tell the kernel to spare others when memory runs out (CAP_SYS_RESOURCE)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return False
 
 
 def _alive(pid: int, process: asyncio.subprocess.Process | None) -> bool:

@@ -34,7 +34,7 @@ FRESH = 2.0
 def normalize(image: str) -> str:
     """The full reference: ``nginx`` is ``docker.io/library/nginx:latest``. Raises ValueError."""
     if not _NAME.fullmatch(image):
-        raise ValueError("couldn't parse image name: invalid reference format")
+        raise ValueError(f'couldn\'t parse image name "{image}": {_malformed(image)}')
     name, at, digest = image.partition("@")
     head, slash, rest = name.partition("/")
     if not slash or not ("." in head or ":" in head or head == "localhost"):
@@ -44,6 +44,16 @@ def normalize(image: str) -> str:
     if ":" not in rest and not at:
         rest += ":latest"
     return f"{head}/{rest}{at}{digest}"
+
+
+def _malformed(image: str) -> str:
+    head, slash, rest = image.partition("/")
+    if not slash or not ("." in head or ":" in head or head == "localhost" or head != head.lower()):
+        rest = image if slash else f"library/{image}"
+    repository = rest.partition("@")[0].partition(":")[0]
+    if repository != repository.lower():
+        return f"invalid reference format: repository name ({repository}) must be lowercase"
+    return "invalid reference format"
 
 
 def pull_policy(spec: Object) -> str:
@@ -86,21 +96,24 @@ class Puller:
             full = normalize(image)
         except ValueError as error:
             message = f'Failed to apply default image tag "{image}": {error}'
-            raise StartFailure("InvalidImageName", message, event="InspectFailed", event_message=message) from error
+            self._recorder.event(pod, WARNING, "InspectFailed", message, field_path=field_path)
+            raise _refused("InvalidImageName", message) from error
         policy = pull_policy(spec)
         if policy != "Always" or not self._runtime.real:
             try:
                 found = await self._runtime.image(full)
             except RuntimeFailure as error:
                 message = f'Failed to inspect image "{image}": {error}'
-                raise StartFailure("ImageInspectError", message, event="InspectFailed") from error
+                self._recorder.event(pod, WARNING, "InspectFailed", message, field_path=field_path)
+                raise _refused("ImageInspectError", message) from error
             if found is not None:
                 text = f'Container image "{image}" already present on machine and can be accessed by the pod'
                 self._recorder.event(pod, NORMAL, "Pulled", text, field_path=field_path)
                 return found
             if policy == "Never":
                 message = f'Container image "{image}" is not present with pull policy of Never'
-                raise StartFailure("ErrImageNeverPull", message, event="ErrImageNeverPull")
+                self._recorder.event(pod, WARNING, "ErrImageNeverPull", message, field_path=field_path)
+                raise _refused("ErrImageNeverPull", message)
         return await self._pull(pod, image, full, policy, sandbox, field_path)
 
     async def _pull(self, pod: Object, image: str, full: str, policy: str, sandbox: Config, path: str) -> Image:
@@ -161,6 +174,10 @@ class Puller:
             except RuntimeFailure as error:
                 log.info("cannot pull %s with one of the Pod's credentials: %s", full, error)
         return await self._runtime.pull(full, credentials[-1] if credentials else None, sandbox)
+
+
+def _refused(reason: str, message: str) -> StartFailure:
+    return StartFailure(reason, message, event="Failed", event_message=f"Error: {reason}")
 
 
 def _describe(full: str, error: Exception) -> str:

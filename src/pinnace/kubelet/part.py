@@ -127,7 +127,7 @@ class Kubelet:
         )
         self._cgroups = Cgroups()
         preparation = self._preparation = MachinePreparation(
-            self.settings, self._volumes, self._objects, self._informers.of(SERVICES), self._cgroups
+            self.settings, self._volumes, self._objects, self._informers.of(SERVICES), self._cgroups, self._recorder
         )
         host = Host(
             client,
@@ -150,6 +150,7 @@ class Kubelet:
         self.manager.log_files = chosen.containerLogMaxFiles
         self.gate = Gate(client, node_name, self.settings.allocatable, chosen.allowedUnsafeSysctls, self.manager.taken)
         self._volumes.changed_object = self.manager.retry
+        preparation.changed_object = self.manager.retry_configuration
         self._server_host = server_host or node_ip
         self._server: KubeletServer | None = None
         if tls is not None:

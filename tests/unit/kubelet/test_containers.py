@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,18 @@ class TestNames:
         assert dns.hostname(full, "cluster.local")[0] == "me.us.shop.svc.cluster.local"
         assert "10.0.0.2\tme.us.shop.svc.cluster.local\tme\n" in dns.hosts_file(full, ["10.0.0.2"], "", "cluster.local")
 
+    def test_what_resolvers_do_not_read_is_left_out_and_told(self) -> None:
+        many = dns.ResolvConf(("1", "2", "3", "4"), tuple(f"s{n}" for n in range(33)), ("ndots:5",))
+        conf, told = dns.limited(many)
+        assert (conf.servers, len(conf.searches), conf.options) == (("1", "2", "3"), 32, ("ndots:5",))
+        assert told[0] == (
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1 2 3"
+        )
+        assert told[1].startswith("Search Line limits were exceeded, some search paths have been omitted, the applied ")
+        long = dns.ResolvConf((), ("a" * 1500, "b" * 500, "c" * 100))
+        assert dns.limited(long)[0].searches == ("a" * 1500, "b" * 500), "2,048 characters"
+        assert dns.limited(self.host) == (self.host, [])
+
 
 def test_limits_as_the_kernel_takes_them() -> None:
     spec = {"resources": {"requests": {"cpu": "250m"}, "limits": {"cpu": "1500m", "memory": "64Mi"}}}
@@ -152,6 +165,10 @@ def test_limits_as_the_kernel_takes_them() -> None:
     assert resources.pod_limits(subject) == (2, None, None)
     subject["spec"]["containers"][0] |= spec
     assert resources.pod_limits(subject) == (256, 150_000, 64 << 20)
+    subject["spec"]["overhead"] = {"cpu": "250m", "memory": "1Mi"}
+    assert resources.pod_limits(subject) == (512, 175_000, 65 << 20)
+    level = pod(resources={"limits": {"memory": "32Mi"}, "requests": {"memory": "32Mi"}})
+    assert resources.pod_limits(level) == (2, None, 32 << 20), "the Pod's own limit is enough"
 
 
 def test_security_contexts() -> None:
@@ -168,6 +185,9 @@ def test_security_contexts() -> None:
         with pytest.raises(StartFailure, match=words):
             security.container_security(strict, {"name": "main"}, Image("i", user=image))
     security.container_security(strict, {"name": "main"}, Image("i", user="1000"))
+    local = {"name": "l", "securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p/a.json"}}}
+    found = security.container_security(subject, local, Image("i"), profiles=Path("/n/seccomp"))
+    assert found["seccomp"] == {"profile_type": "Localhost", "localhost_ref": "/n/seccomp/p/a.json"}
 
 
 @pytest.mark.parametrize(
@@ -189,6 +209,10 @@ def test_bad_image_names_and_policies() -> None:
     for image in ("Nginx", "a//b", "x:", "", "a b"):
         with pytest.raises(ValueError, match="invalid reference format"):
             normalize(image)
+    with pytest.raises(
+        ValueError, match=r'name "Nginx": invalid reference format: repository name \(library/Nginx\) must be'
+    ):
+        normalize("Nginx")
     assert pull_policy({"image": "nginx"}) == "Always"
     assert pull_policy({"image": "nginx:1"}) == "IfNotPresent"
     assert pull_policy({"image": "nginx:1", "imagePullPolicy": "Never"}) == "Never"

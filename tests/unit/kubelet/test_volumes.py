@@ -11,7 +11,7 @@ import pytest
 
 from pinnace.api.resources import CONFIG_MAPS, SECRETS
 from pinnace.api.types import GVR
-from pinnace.kubelet.volumes import atomic, host_path
+from pinnace.kubelet.volumes import atomic, host_path, ownership
 from pinnace.kubelet.volumes.atomic import File
 from pinnace.kubelet.volumes.payload import Context, PayloadError, files
 
@@ -121,3 +121,24 @@ def test_host_paths(tmp_path: Path) -> None:
     for kind, words in (("Directory", "is not a directory"), ("Socket", "is not a socket")):
         with pytest.raises(PayloadError, match=words):
             host_path.prepare(tmp_path / "file", kind)
+
+
+def test_a_volume_is_given_to_a_group(tmp_path: Path) -> None:
+    group = os.getgid() if os.geteuid() else 4242
+    (tmp_path / "v" / "inner").mkdir(parents=True, mode=0o700)
+    (tmp_path / "v" / "inner" / "file").write_text("x")
+    (tmp_path / "v" / "inner" / "file").chmod(0o600)
+    (tmp_path / "outside").write_text("x")
+    (tmp_path / "outside").chmod(0o600)
+    (tmp_path / "v" / "link").symlink_to(tmp_path / "outside")
+    ownership.give(tmp_path / "v", group, "Always")
+    inner, file = (tmp_path / "v" / "inner").stat(), (tmp_path / "v" / "inner" / "file").stat()
+    assert (inner.st_gid, inner.st_mode & 0o7777) == (group, 0o2770)
+    assert (file.st_gid, file.st_mode & 0o7777) == (group, 0o660)
+    assert (tmp_path / "outside").stat().st_mode & 0o7777 == 0o600, "links are not followed"
+    (tmp_path / "v" / "inner" / "file").chmod(0o600)
+    ownership.give(tmp_path / "v", group, "OnRootMismatch")
+    assert (tmp_path / "v" / "inner" / "file").stat().st_mode & 0o7777 == 0o600, "the root is right: nothing is touched"
+    (tmp_path / "v").chmod(0o700)
+    ownership.give(tmp_path / "v", group, "OnRootMismatch")
+    assert (tmp_path / "v" / "inner" / "file").stat().st_mode & 0o7777 == 0o660

@@ -57,6 +57,7 @@ def refusal(pod: Object, state: NodeState) -> Waiting | None:
         or _sysctls(pod, state.unsafe_sysctls)
         or _fits(pod, state)
         or _apparmor(pod, state.apparmor)
+        or _groups(pod)
     )
 
 
@@ -171,3 +172,12 @@ def _apparmor(pod: Object, enabled: bool) -> Waiting | None:
     if any(profile and profile.get("type") != "Unconfined" for profile in profiles):
         return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
     return None
+
+
+def _groups(pod: Object) -> Waiting | None:
+    """Only the runtime could leave out the groups that an image names, and containerd 1 does not."""
+    policy = (pod["spec"].get("securityContext") or {}).get("supplementalGroupsPolicy") or "Merge"
+    if policy == "Merge":
+        return None
+    reason = "SupplementalGroupsPolicyNotSupported"
+    return Waiting(reason, f"SupplementalGroupsPolicy={policy} is not supported in this node")

@@ -61,12 +61,21 @@ class Cgroups:
             (directory / "cgroup.subtree_control").write_text(_V2_CONTROLLERS)
             directory = directory / part
             directory.mkdir(exist_ok=True)
-        weight = 1 + ((shares - 2) * 9999) // 262_142
-        (directory / "cpu.weight").write_text(str(weight))
+        (directory / "cpu.weight").write_text(_weight(shares))
         if quota is not None:
             (directory / "cpu.max").write_text(f"{quota} 100000")
         if memory is not None:
             (directory / "memory.max").write_text(str(memory))
+
+    def share_out(self, kind: str, shares: int) -> None:
+        """Give all Pods of a class together (``burstable``, ``besteffort``, "" for all of them) this share of the
+        CPUs. Nothing is done where no Pod is. Raises OSError."""
+        relative = Path("kubepods", kind)
+        path, text = self._root / "cpu" / relative / "cpu.shares", str(shares)
+        if self._unified:
+            path, text = self._root / relative / "cpu.weight", _weight(shares)
+        if path.exists():
+            path.write_text(text)
 
     def remove(self, uid: str) -> None:
         """Remove the Pod's cgroup and what is empty inside it, wherever its class put it."""
@@ -138,3 +147,8 @@ class Cgroups:
 
 def _table(text: str) -> dict[str, int]:
     return {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+
+
+def _weight(shares: int) -> str:
+    """What the second version of the hierarchy calls them."""
+    return str(1 + ((shares - 2) * 9999) // 262_142)

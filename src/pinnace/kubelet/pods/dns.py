@@ -18,6 +18,11 @@ fe00::1\tip6-allnodes
 fe00::2\tip6-allrouters
 """
 
+#: What a resolv.conf may have.
+MAX_SERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
+#: Characters of a host name.
+MAX_HOST_NAME = 64
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf:
@@ -64,6 +69,25 @@ def pod_resolv_conf(pod: Object, host: ResolvConf, cluster_dns: Sequence[str], d
         value = option.get("value")
         options[option["name"]] = f"{option['name']}:{value}" if value else option["name"]
     return ResolvConf(servers, searches, tuple(options.values()))
+
+
+def limited(conf: ResolvConf) -> tuple[ResolvConf, list[str]]:
+    """``conf`` as far as resolvers read it, and what to tell of what was left out."""
+    told = []
+    servers, searches = conf.servers[:MAX_SERVERS], conf.searches[:MAX_SEARCHES]
+    if len(conf.servers) > MAX_SERVERS:
+        told.append(
+            "Nameserver limits were exceeded, some nameservers have been omitted, "
+            f"the applied nameserver line is: {' '.join(servers)}"
+        )
+    while len(" ".join(searches)) > MAX_SEARCH_CHARACTERS:
+        searches = searches[:-1]
+    if len(searches) < len(conf.searches):
+        told.append(
+            "Search Line limits were exceeded, some search paths have been omitted, "
+            f"the applied search line is: {' '.join(searches)}"
+        )
+    return ResolvConf(servers, searches, conf.options), told
 
 
 def _unique(items: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pinnace.api.resources import CONFIG_MAPS, SECRETS
 from pinnace.api.types import GVR, Object
 from pinnace.kubelet.pods import downward, service_env
 from pinnace.kubelet.pods.expansion import expand
-from pinnace.kubelet.pods.failure import StartFailure
+from pinnace.kubelet.pods.failure import CONFIG_ERROR, StartFailure
 
 #: ``fetch(gvr, name)``: an object of the Pod's namespace, None if there is none.
 Fetch = Callable[[GVR, str], Awaitable[Object | None]]
@@ -29,9 +29,7 @@ class Surroundings:
 
 
 def config_error(message: str) -> StartFailure:
-    return StartFailure(
-        "CreateContainerConfigError", message, event="Failed", event_message=f"Error: {message}", hold=10.0
-    )
+    return StartFailure(CONFIG_ERROR, message, event="Failed", event_message=f"Error: {message}", hold=10.0)
 
 
 def values_of(gvr: GVR, obj: Object) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: The reason of a container that cannot be made of what the Pod says.
+CONFIG_ERROR = "CreateContainerConfigError"
+
 
 class StartFailure(Exception):
     """A container, or a Pod's sandbox or volumes, that cannot be started now. ``reason`` and ``str(error)`` are the

@@ -41,7 +41,7 @@ async def run(runtime: Runtime, clock: Clock, pod: Object, spec: Object, contain
     if "httpGet" in hook:
         state = await runtime.pod(meta.uid(pod))
         box = state.sandbox()
-        address = box.ips[0] if box is not None and box.ips else ""
+        address = box.ips[0] if box is not None and box.ips else "127.0.0.1"
         ok, output = await checks.http_get(hook["httpGet"], spec, address, LIMIT, clock)
         if not ok:
             raise HookFailure(f"HTTP lifecycle hook for Container {spec['name']!r} failed: {output}")

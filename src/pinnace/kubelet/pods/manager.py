@@ -153,6 +153,12 @@ class PodManager:
         if worker is not None and not any(box.ready for box in worker.state.sandboxes):
             worker.retry()
 
+    def retry_configuration(self, uid: str) -> None:
+        """What a Pod's containers are configured with may have changed."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.retry_configuration()
+
     async def _housekeeping(self) -> None:
         await self._pods.synced.wait()
         seen: dict[str, PodState] = {}

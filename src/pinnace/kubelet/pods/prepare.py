@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pinnace.api import meta
+from pinnace.api import meta, pods, qos
 from pinnace.api.types import GVR, Object
 from pinnace.client.informer import Informer
+from pinnace.client.recorder import WARNING, Recorder
 from pinnace.kubelet.lifecycle.plan import spec_hash
 from pinnace.kubelet.logs import tail_of
 from pinnace.kubelet.objects import ObjectCache
@@ -72,8 +73,18 @@ class MachinePreparation:
     """Implements ``host.Preparation``."""
 
     def __init__(
-        self, settings: Settings, volumes: Volumes, objects: ObjectCache, services: Informer, cgroups: Cgroups
+        self,
+        settings: Settings,
+        volumes: Volumes,
+        objects: ObjectCache,
+        services: Informer,
+        cgroups: Cgroups,
+        recorder: Recorder,
     ) -> None:
+        self._recorder = recorder
+        #: Called with a Pod's UID when an object that its containers' environments are made of has changed.
+        self.changed_object: Callable[[str], None] = lambda uid: None
+        self._burstable: dict[str, int] = {}  # Pod UID -> the CPU that it asks for, in thousandths
         self._settings = settings
         self._volumes = volumes
         self._objects = objects
@@ -86,10 +97,19 @@ class MachinePreparation:
             (settings.pods_dir / meta.uid(pod)).mkdir(parents=True, exist_ok=True, mode=0o755)
             settings.log_dir(pod).mkdir(parents=True, exist_ok=True, mode=0o755)
             self._cgroups.create(resources.cgroup_parent(pod), *resources.pod_limits(pod))
+            if qos.pod_qos(pod) == qos.BURSTABLE:
+                self._burstable[meta.uid(pod)] = pods.pod_requests(pod).get("cpu", 0)
+            self._share_out()
         except OSError as error:
             text = f"failed to ensure that the pod: {meta.uid(pod)} cgroups exist and are correctly applied: {error}"
             raise StartFailure("ContainerCreating", text, event="FailedCreatePodContainer") from error
         await self._volumes.mount(pod)
+
+    def _share_out(self) -> None:
+        """Pods that promise nothing get what the others leave; the burstable ones together what they ask for."""
+        self._cgroups.share_out("", resources.cpu_shares(pods.amounts(self._settings.allocatable).get("cpu", 0)))
+        self._cgroups.share_out("besteffort", resources.MIN_SHARES)
+        self._cgroups.share_out("burstable", resources.cpu_shares(sum(self._burstable.values())))
 
     # -- sandboxes
 
@@ -100,7 +120,7 @@ class MachinePreparation:
                 f"Failed to create pod sandbox: RuntimeClass {spec['runtimeClassName']!r}: not supported by this node"
             )
             raise StartFailure("CreatePodSandboxError", text, event="FailedCreatePodSandBox")
-        name = "" if spec.get("hostNetwork") else dns.hostname(pod, settings.cluster_domain)[0]
+        name = "" if spec.get("hostNetwork") else self._hostname(pod)
         conf = self._resolv_conf(pod)
         sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
         return {
@@ -127,13 +147,26 @@ class MachinePreparation:
             },
         }
 
+    def _hostname(self, pod: Object) -> str:
+        name = dns.hostname(pod, self._settings.cluster_domain)[0]
+        if len(name) > dns.MAX_HOST_NAME:
+            text = (
+                f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {name} is too long "
+                f"({dns.MAX_HOST_NAME} characters is the max, {len(name)} characters requested)"
+            )
+            raise StartFailure("CreatePodSandboxError", text, event="FailedCreatePodSandBox", hold=60.0)
+        return name
+
     def _resolv_conf(self, pod: Object) -> dns.ResolvConf:
         settings = self._settings
         try:
             host = dns.parse(settings.resolv_conf.read_text())
         except OSError:  # a machine without one has no name servers to hand on
             host = dns.ResolvConf()
-        return dns.pod_resolv_conf(pod, host, settings.cluster_dns, settings.cluster_domain)
+        conf, told = dns.limited(dns.pod_resolv_conf(pod, host, settings.cluster_dns, settings.cluster_domain))
+        for text in told:
+            self._recorder.event(pod, WARNING, "DNSConfigForming", text)
+        return conf
 
     # -- containers
 
@@ -173,7 +206,9 @@ class MachinePreparation:
             "tty": bool(spec.get("tty")),
             "linux": {
                 "resources": resources.container_resources(pod, spec, self._settings.memory),
-                "security_context": security.container_security(pod, spec, image, _target(spec, state)),
+                "security_context": security.container_security(
+                    pod, spec, image, _target(spec, state), profiles=self._settings.root / "seccomp"
+                ),
             },
         }
 
@@ -182,7 +217,10 @@ class MachinePreparation:
 
     async def _environment(self, pod: Object, spec: Object, ips: Sequence[str]) -> dict[str, str]:
         async def fetch(gvr: GVR, name: str) -> Object | None:
-            return await self._objects.get(gvr, meta.namespace(pod), name, f"{meta.uid(pod)}/env", lambda: None)
+            uid = meta.uid(pod)
+            return await self._objects.get(
+                gvr, meta.namespace(pod), name, f"{uid}/env", lambda: self.changed_object(uid)
+            )
 
         around = env.Surroundings(self._services, self._settings.node_ips, ips, self._settings.allocatable)
         try:
@@ -268,6 +306,8 @@ class MachinePreparation:
     async def teardown(self, uid: str, *, keep_logs: bool = False) -> None:
         self._objects.release(f"{uid}/env")
         self._cgroups.remove(uid)
+        if self._burstable.pop(uid, None) is not None:
+            self._share_out()
         await self._volumes.teardown(uid)
         if self._cgroups.exists(uid):  # somebody in it is still ending: ``left_behind`` has to remember the Pod
             (self._settings.pods_dir / uid).mkdir(exist_ok=True, mode=0o755)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pinnace.api import meta, qos, quantity
+from pinnace.api import meta, pods, qos, quantity
 from pinnace.api.types import Object
 from pinnace.kubelet.lifecycle.qos import oom_score_adjustment
 from pinnace.kubelet.lifecycle.situation import is_sidecar
@@ -57,22 +57,17 @@ def cgroup_parent(pod: Object) -> str:
 
 
 def pod_limits(pod: Object) -> tuple[int, int | None, int | None]:
-    """CPU shares, CPU quota and memory limit of the whole Pod; a limit only if every container has one."""
-    regular = pod["spec"].get("containers") or []
-    inits = pod["spec"].get("initContainers") or []
-    lasting = [*regular, *(c for c in inits if is_sidecar(c))]
-    shares = cpu_shares(_total(lasting, inits, "requests", "cpu") or _total(lasting, inits, "limits", "cpu") or 0)
-    cpu = _total(lasting, inits, "limits", "cpu") if _all_have(lasting, "cpu") else None
-    memory = _total(lasting, inits, "limits", "memory") if _all_have(lasting, "memory") else None
+    """CPU shares, CPU quota and memory limit of the whole Pod, its overhead included; a limit only if every container
+    has one, or the Pod itself."""
+    spec = pod["spec"]
+    lasting = [*(spec.get("containers") or ()), *(c for c in spec.get("initContainers") or () if is_sidecar(c))]
+    limits = pods.pod_limits(pod)
+    shares = cpu_shares(pods.pod_requests(pod).get("cpu", 0))
+    cpu, memory = (limits.get(name) if _is_limited(spec, lasting, name) else None for name in ("cpu", "memory"))
     return shares, cpu_quota(cpu) if cpu else None, memory
 
 
-def _all_have(containers: Iterable[Object], name: str) -> bool:
+def _is_limited(spec: Object, containers: Iterable[Object], name: str) -> bool:
+    if _amount(spec.get("resources") or {}, "limits", name):
+        return True
     return all(_amount(c.get("resources") or {}, "limits", name) for c in containers)
-
-
-def _total(lasting: list[Object], inits: list[Object], group: str, name: str) -> int:
-    """What runs together, or the largest init container if that is more."""
-    together = sum(_amount(c.get("resources") or {}, group, name) or 0 for c in lasting)
-    alone = [_amount(c.get("resources") or {}, group, name) or 0 for c in inits if not is_sidecar(c)]
-    return max([together, *alone])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.kubelet.pods.env import config_error
@@ -34,10 +36,10 @@ def _namespaces(pod: Object) -> Config:
     }
 
 
-def _seccomp(profile: Object | None) -> Config:
+def _seccomp(profile: Object | None, profiles: Path) -> Config:
     kind = (profile or {}).get("type") or "Unconfined"
     if kind == "Localhost" and profile is not None:
-        return {"profile_type": "Localhost", "localhost_ref": profile.get("localhostProfile", "")}
+        return {"profile_type": "Localhost", "localhost_ref": str(profiles / profile.get("localhostProfile", ""))}
     return {"profile_type": kind}
 
 
@@ -67,9 +69,11 @@ def sandbox_security(pod: Object) -> Config:
     return found
 
 
-def container_security(pod: Object, spec: Object, image: Image, target: str = "") -> Config:
-    """``target`` is the container whose processes it shares. Raises StartFailure if the container must not run as root
-    but would."""
+def container_security(
+    pod: Object, spec: Object, image: Image, target: str = "", *, profiles: Path = Path("seccomp")
+) -> Config:
+    """``target`` is the container whose processes it shares; ``profiles`` holds the node's seccomp profiles. Raises
+    StartFailure if the container must not run as root but would."""
     outer = pod["spec"].get("securityContext") or {}
     own = spec.get("securityContext") or {}
 
@@ -93,7 +97,7 @@ def container_security(pod: Object, spec: Object, image: Image, target: str = ""
         "supplemental_groups": groups(pod),
         "masked_paths": [] if unmasked else MASKED,
         "readonly_paths": [] if unmasked else READ_ONLY,
-        "seccomp": _seccomp(None if privileged else own.get("seccompProfile") or outer.get("seccompProfile")),
+        "seccomp": _seccomp(None if privileged else own.get("seccompProfile") or outer.get("seccompProfile"), profiles),
         "capabilities": {
             "add_capabilities": list(capabilities.get("add") or ()),
             "drop_capabilities": list(capabilities.get("drop") or ()),

@@ -35,7 +35,7 @@ from pinnace.kubelet.lifecycle.situation import (
     Waiting,
 )
 from pinnace.kubelet.lifecycle.status import pod_status, refused
-from pinnace.kubelet.pods.failure import StartFailure
+from pinnace.kubelet.pods.failure import CONFIG_ERROR, StartFailure
 from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.start import Starter, field_path
 from pinnace.kubelet.runtime.base import RUNNING, UNKNOWN, PodState, RuntimeFailure
@@ -113,6 +113,13 @@ class PodWorker:
     def retry(self) -> None:
         """What kept the Pod from starting may have changed: try at once."""
         self._hold.clear()
+        self.wake()
+
+    def retry_configuration(self) -> None:
+        """Try at once to start what could not be configured."""
+        for name, waiting in self._waiting.items():
+            if waiting.reason == CONFIG_ERROR:
+                self._hold.pop(name, None)
         self.wake()
 
     def update(self, pod: Object) -> None:

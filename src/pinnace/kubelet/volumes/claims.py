@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_reason
 from pinnace.api.types import GVR, Object
 from pinnace.client.client import Client
-from pinnace.kubelet.volumes import host_path
+from pinnace.kubelet.volumes import host_path, ownership
 from pinnace.kubelet.volumes.payload import PayloadError
 
 CLAIMS = GVR("", "v1", "persistentvolumeclaims")
@@ -42,6 +43,10 @@ class Claims:
             path = Path(source["path"])
             if not path.exists():
                 raise PayloadError(f'path "{path}" does not exist')
+            context = pod["spec"].get("securityContext") or {}
+            if context.get("fsGroup") is not None and not _is_read_only(volume):
+                policy = str(context.get("fsGroupChangePolicy") or "Always")
+                await asyncio.to_thread(ownership.give, path, int(context["fsGroup"]), policy)
         else:
             known = {"capacity", "accessModes", "claimRef", "nodeAffinity", "volumeMode", "storageClassName"}
             kinds = ", ".join(
@@ -65,3 +70,7 @@ class Claims:
     def forget(self, uid: str) -> None:
         for key in [key for key in self._paths if key[0] == uid]:
             del self._paths[key]
+
+
+def _is_read_only(volume: Object) -> bool:
+    return bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
