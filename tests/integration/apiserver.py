@@ -89,14 +89,18 @@ async def closed(connection: HttpConnection) -> None:
 
 @asynccontextmanager
 async def running(
-    directory: Path, store_url: str = "memory://", *, kubelet_tls: Callable[[], ssl.SSLContext] | None = None
+    directory: Path,
+    store_url: str = "memory://",
+    *,
+    kubelet_tls: Callable[[], ssl.SSLContext] | None = None,
+    allocator: ServiceAllocator | None = None,
 ) -> AsyncIterator[Api]:
     clock = RealClock()
     keys = pki.Pki(directory / "pki", now=clock.now())
     keys.ensure(pki.api_server_names("127.0.0.1", ()))
     store = await open_store(store_url, stamp=stamp, clock=clock)
     auth = stack.open_auth(store, clock, keys.key("sa"))
-    allocator = ServiceAllocator(cidr="10.96.0.0/16")
+    allocator = allocator or ServiceAllocator(cidr="10.96.0.0/16")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(keys.certificate("apiserver"), keys.key("apiserver"))
     context.load_verify_locations(keys.certificate("ca"))
