@@ -124,7 +124,8 @@ async def running(
     files = (keys.certificate("ca"), keys.certificate("admin"), keys.key("admin"))
     https = Https(Credentials(url, *files), clock)
     client = Client(server.transport(ADMIN))
-    await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
+    if store.get("/registry/serviceaccounts/default/default") is None:
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
     api = Api(server, store, client, Client(https), url, host, port, *files, kubeconfig=directory / "kubeconfig")
     api.kubeconfig.write_text(json.dumps(_kubeconfig(url, *files)))
     try:
