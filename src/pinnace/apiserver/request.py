@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
+from pinnace.core.cooperate import LARGE
 
 _NO_EXTRA: Mapping[str, tuple[str, ...]] = {}
 
@@ -144,6 +145,11 @@ class Request:
                 for name, value in parse_qsl(self.query_string, keep_blank_values=True):
                     self._query.setdefault(name, value)
         return self._query
+
+    @property
+    def large(self) -> bool:
+        """Whether working on the body would hold the event loop."""
+        return type(self.body) is bytes and len(self.body) > LARGE
 
     def asks(self, name: str) -> bool:
         """Whether a boolean parameter is given, as anything but 0 and false: as upstream reads them."""

@@ -1,12 +1,25 @@
-"""Long work inside the event loop takes its turns: at most a few milliseconds each."""
+"""Long work leaves the event loop to others: it takes turns of a few milliseconds each, or a thread of its own."""
 
 from __future__ import annotations
 
+import asyncio
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import TypeVar, TypeVarTuple
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+#: Documents of more bytes than this are worked on ``aside``.
+LARGE = 256 * 1024
 
 
 @types.coroutine
 def breathe() -> Generator[None, None, None]:
     """Let the event loop run what else is ready, then go on."""
     yield
+
+
+async def aside(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """``work(*arguments)`` in a thread. What it changes must be its caller's own until it is done."""
+    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)

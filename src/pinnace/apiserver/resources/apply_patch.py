@@ -18,6 +18,7 @@ from pinnace.apiserver.resources import body, create, ownership, patch, update
 from pinnace.apiserver.resources.backend import Backend, dry_run
 from pinnace.apiserver.response import Response
 from pinnace.core.clock import timestamp
+from pinnace.core.cooperate import aside
 
 APPLY = "application/apply-patch+yaml"
 #: Times that an object is looked for again that was made, or went, in between.
@@ -80,7 +81,7 @@ def forced(request: Request) -> bool:
 
 
 async def apply(backend: Backend, request: Request, row: Resource) -> Response:
-    config = parse(request)
+    config = await aside(parse, request) if request.large else parse(request)
     dry = dry_run(request, "PatchOptions")
     info = request.info
     key = row.key(info.namespace, info.name)
@@ -111,7 +112,8 @@ async def _create(backend: Backend, request: Request, row: Resource, config: Obj
         if not allowed:
             raise refused(attributes, why)
     nothing: Object = {"kind": row.kind, "apiVersion": row.api_version, "metadata": {}}
-    new = merged(backend, request, row, nothing, config)
+    whole = backend, request, row, nothing, config
+    new = await aside(merged, *whole) if request.large else merged(*whole)
     metadata = new["metadata"]
     if metadata.get("uid"):
         why = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"

@@ -11,6 +11,7 @@ from pinnace.apiserver.resources import body, ownership, render
 from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid
 from pinnace.apiserver.response import Response
 from pinnace.core.clock import timestamp
+from pinnace.core.cooperate import aside
 
 #: Tries to find a generated name that is free.
 GENERATE_TRIES = 8
@@ -19,7 +20,7 @@ GENERATE_TRIES = 8
 async def create(backend: Backend, request: Request, row: Resource) -> Response:
     ownership.check_options(request, "CreateOptions")
     dry = dry_run(request, "CreateOptions")
-    obj = body.decode(request, row)
+    obj = await aside(body.decode, request, row) if request.large else body.decode(request, row)
     place(obj, row, request.info.namespace)
     return await create_object(backend, request, row, obj, dry=dry)
 
@@ -71,16 +72,22 @@ async def _attempt(
     """None if the name is taken."""
     metadata = obj["metadata"]
     metadata["uid"] = meta.new_uid()
-    metadata["creationTimestamp"] = timestamp(backend.clock.now())
-    row.default(obj)
-    if not applied:
-        ownership.track_create(request, row, obj, backend.clock.now())
+    now = backend.clock.now()
+    metadata["creationTimestamp"] = timestamp(now)
+
+    def complete() -> None:
+        row.default(obj)
+        if not applied:
+            ownership.track_create(request, row, obj, now)
+
+    await aside(complete) if request.large else complete()
     name = metadata.get("name") or ""
     async with backend.admitted(request, row, "CREATE", obj, None, name=str(name), dry_run=dry) as admitted:
         if obj["metadata"] is not metadata:
             metadata = obj["metadata"]
         row.prepare_create(obj)
-        refuse_invalid(row, str(name), row.validate(obj, None, ""))
+        found = await aside(row.validate, obj, None, "") if request.large else row.validate(obj, None, "")
+        refuse_invalid(row, str(name), found)
         key = row.key(request.info.namespace, str(name))
         if dry:
             admitted.charges()

@@ -15,6 +15,7 @@ from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import body, ownership, update
 from pinnace.apiserver.resources.backend import Backend, dry_run
 from pinnace.apiserver.response import Response
+from pinnace.core.cooperate import aside
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -24,7 +25,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 async def patch(backend: Backend, request: Request, row: Resource) -> Response:
     ownership.check_options(request, "PatchOptions")
     dry = dry_run(request, "PatchOptions")
-    kind, data = parse(request, row)
+    kind, data = await aside(parse, request, row) if request.large else parse(request, row)
     insisted = insists(data)
     name = request.info.name
     validation = body.field_validation(request)

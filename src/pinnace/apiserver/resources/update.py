@@ -16,6 +16,7 @@ from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import body, codec, create, ownership, render
 from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid, system_metadata
 from pinnace.apiserver.response import Response
+from pinnace.core.cooperate import LARGE, aside
 from pinnace.store.protocol import KeyValue
 
 #: Computes the new object (the caller's own) from the old one (read-only).
@@ -53,7 +54,7 @@ async def update(backend: Backend, request: Request, row: Resource) -> Response:
     info = request.info
     ownership.check_options(request, "UpdateOptions")
     dry = dry_run(request, "UpdateOptions")
-    sent = body.decode(request, row)
+    sent = await aside(body.decode, request, row) if request.large else body.decode(request, row)
     check_name(sent, info.name, info.namespace if row.namespaced else "")
     create.place(sent, row, info.namespace)
     if backend.store.get(row.key(info.namespace, info.name)) is None:
@@ -109,7 +110,7 @@ async def change(
     for _ in range(TRIES):
         kv = backend.get(row, info.namespace, info.name)
         old = codec.read(kv, row)
-        new = compute(old)
+        new = await aside(compute, old) if request.large or len(kv.value) > LARGE else compute(old)
         _check_identity(row, key, new, old, info.name)
         done = await _replace(
             backend, request, row, key, kv, new, old, subresource, dry=dry, owned=owned, answer=answer
@@ -156,23 +157,29 @@ async def _replace(
     """None if another change came first."""
     name = request.info.name
     now = backend.clock.now
-    system_metadata(new, old)
-    unchanged = new.get("spec") is old.get("spec") and new.get("status") is old.get("status")
-    if not unchanged or new["kind"] not in _BODY_DEFAULTS:
-        for field, value in new.items():
-            if value is old.get(field) and isinstance(value, dict | list):
-                new[field] = meta.copy(value)  # what is shared with the stored object is not changed in place
-        row.default(new)
-    row.prepare_update(new, old, subresource)  # plugins see what the change may be
-    if not owned:
-        ownership.track_update(backend.registry, request, row, new, old, subresource, now())
+    large = request.large or len(kv.value) > LARGE
+
+    def complete() -> None:
+        system_metadata(new, old)
+        unchanged = new.get("spec") is old.get("spec") and new.get("status") is old.get("status")
+        if not unchanged or new["kind"] not in _BODY_DEFAULTS:
+            for field, value in new.items():
+                if value is old.get(field) and isinstance(value, dict | list):
+                    new[field] = meta.copy(value)  # what is shared with the stored object is not changed in place
+            row.default(new)
+        row.prepare_update(new, old, subresource)  # plugins see what the change may be
+        if not owned:
+            ownership.track_update(backend.registry, request, row, new, old, subresource, now())
+
+    await aside(complete) if large else complete()
     async with backend.admitted(
         request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
     ) as admitted:
         row.prepare_update(new, old, subresource)  # and what they have changed counts as part of it
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
         ownership.keep_times(new, old)
-        refuse_invalid(row, name, row.validate(new, old, subresource))
+        found = await aside(row.validate, new, old, subresource) if large else row.validate(new, old, subresource)
+        refuse_invalid(row, name, found)
         if new == old:  # nothing to write: no new revision, as upstream
             admitted.committed = True
             return answer(kv, new) if answer else render.stored(request, 200, kv, row, now())
