@@ -35,6 +35,7 @@ from pinnace.controllers.volumebinding import (
     VolumeBindingController,
     VolumeProtectionController,
 )
+from pinnace.controllers.volumerecycler import VolumeRecycler
 from pinnace.core.clock import Clock
 from pinnace.core.ipranges import IPRanges
 from pinnace.core.supervisor import Tasks
@@ -112,6 +113,7 @@ class Controllers:
             TokenCleaner(tools),
             CertificateController(tools, self._authority),
             VolumeBindingController(tools),
+            VolumeRecycler(tools),
             ClaimProtectionController(tools),
             VolumeProtectionController(tools),
             NodeLifecycleController(tools),

@@ -1,7 +1,8 @@
 """Binds PersistentVolumeClaims to PersistentVolumes, and follows both to their end.
 
 Volumes that are there are bound, those reserved by a claimRef first. Making volumes, and cleaning those of reclaim
-policy Delete, is the provisioners' work: they are plain API clients, and the claims tell them by annotation.
+policy Delete, is the provisioners' work: they are plain API clients, and the claims tell them by annotation. Those of
+policy Recycle are ``volumerecycler``'s.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ CLASSES = GVR("storage.k8s.io", "v1", "storageclasses")
 _PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 _OLD_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
+#: Provisioners that were part of Kubernetes once, and the CSI drivers that took their place.
+_MIGRATED = {
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/azure-file": "file.csi.azure.com",
+    "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
+    "kubernetes.io/portworx-volume": "pxd.portworx.com",
+}
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
 
@@ -113,6 +124,7 @@ class VolumeBindingController(kit.Controller):
             self._events.event(claim, NORMAL, "FailedBinding", message)
 
     async def _ask_provisioner(self, claim: Object, provisioner: str) -> None:
+        provisioner = _MIGRATED.get(provisioner, provisioner)
         if provisioner == "kubernetes.io/no-provisioner":
             message = "no persistent volumes available for this claim and no storage class is set"
             self._events.event(claim, NORMAL, "FailedBinding", message)

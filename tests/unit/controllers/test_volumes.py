@@ -107,3 +107,48 @@ async def test_a_claim_in_use_stays_until_its_pod_is_gone(cluster: Cluster) -> N
     await cluster.settle(5)
     assert await cluster.maybe(CLAIMS, "data") is None
     assert await cluster.maybe(VOLUMES, "v", "") is None
+
+
+async def recycled(cluster: Cluster, name: str, **spec: Any) -> Object | None:
+    """The Pod that empties a volume whose claim has come and gone."""
+    await cluster.create(VOLUMES, volume(name, persistentVolumeReclaimPolicy="Recycle", **spec), "")
+    await cluster.create(CLAIMS, claim())
+    await cluster.settle()
+    await cluster.client.delete(CLAIMS, "data", "default")
+    await cluster.settle()
+    found: Object | None = await cluster.maybe(PODS, f"recycler-for-{name}")
+    return found
+
+
+async def test_a_recycled_volume_is_emptied_and_free_again(cluster: Cluster) -> None:
+    pod = await recycled(cluster, "used")
+    assert pod is not None
+    assert pod["spec"]["volumes"][0] == {"name": "vol", "hostPath": {"path": "/tmp/x", "type": ""}}
+    assert pod["spec"]["containers"][0]["volumeMounts"][0] == {"name": "vol", "mountPath": "/scrub"}
+    assert await phase(cluster, "used") == "Released", "not before it is empty"
+    await cluster.set_status(pod, phase="Succeeded")
+    await cluster.settle()
+    assert await phase(cluster, "used") == "Available"
+    assert "claimRef" not in (await cluster.get(VOLUMES, "used", ""))["spec"]
+    assert ("VolumeRecycled", "Volume recycled") in await cluster.events("used")
+    ending = await cluster.maybe(PODS, "recycler-for-used")
+    assert ending is None or meta.is_deleting(ending)
+    await cluster.create(CLAIMS, claim("next"))
+    await cluster.settle()
+    assert (await cluster.get(CLAIMS, "next"))["spec"]["volumeName"] == "used"
+
+
+async def test_a_volume_that_cannot_be_emptied_has_failed(cluster: Cluster) -> None:
+    pod = await recycled(cluster, "stuck")
+    assert pod is not None
+    await cluster.set_status(pod, phase="Failed", message="Pod was active too long")
+    await cluster.settle()
+    assert await phase(cluster, "stuck") == "Failed"
+    assert ("VolumeFailedRecycle", "Recycle failed: Pod was active too long") in await cluster.events("stuck")
+
+
+async def test_only_host_paths_and_nfs_are_recycled(cluster: Cluster) -> None:
+    local = {"hostPath": None, "csi": {"driver": "x.test", "volumeHandle": "1"}}
+    assert await recycled(cluster, "other", **local) is None
+    assert await phase(cluster, "other") == "Failed"
+    assert ("VolumeFailedRecycle", "No recycler plugin found for the volume!") in await cluster.events("other")
