@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.clusters import Cluster, Process, pinnace, wait_for
-from tests.etcd import free_ports
+from tests.etcd import Etcd, free_ports
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 PODS = "/api/v1/namespaces/default/pods"
@@ -258,3 +259,29 @@ def test_health(parts: Parts) -> None:
         assert answer.read() == b"ok"
     taken = pinnace("scheduler", "--kubeconfig", kubeconfig, "--secure-port", str(unused_port))
     assert (taken.returncode, "--secure-port" in taken.stderr) == (10, True)
+
+
+def test_processes_that_share_a_store_share_the_work(tmp_path: Path) -> None:
+    """Two whole control planes on one etcd: one of them has the controllers and the scheduler, then the other."""
+    with ExitStack() as stack:
+        etcd = Etcd(tmp_path / "etcd", durable=False).start()
+        stack.callback(etcd.stop)
+        first, second = Cluster(tmp_path / "first"), Cluster(tmp_path / "second")
+        for cluster in (first, second):
+            stack.callback(cluster.stop_if_running)
+        first.directory.mkdir()
+        first.up("--store", etcd.url, "--parts", "apiserver,controllers,scheduler,node")
+        shutil.copytree(first.data_dir / "pki", second.data_dir / "pki")
+        second.up("--store", etcd.url, "--parts", "apiserver,controllers,scheduler")
+        leases = [f"{LEASES}/{name}" for name in ("kube-controller-manager", "kube-scheduler")]
+        holders = [first.api()("GET", lease).json["spec"]["holderIdentity"] for lease in leases]
+        spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template("a")}
+        made = second.api()("POST", DEPLOYMENTS, {"metadata": {"name": "web"}, "spec": spec})
+        assert made.status == 201, made.body
+        pods = second.api()
+        wait_for(lambda: len([p for p in pods("GET", PODS).json["items"] if p["spec"].get("nodeName")]) == 2, "Pods")
+        first.down()
+        wait_for(
+            lambda: all(pods("GET", lease).json["spec"]["holderIdentity"] not in ("", *holders) for lease in leases),
+            "the other process",
+        )

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from pinnace.client.accounts import ServiceAccounts
-from pinnace.client.client import Client
-from pinnace.client.informer import Informers
 from pinnace.client.leader_election import LeaderElector
 from pinnace.client.recorder import Recorder
 from pinnace.cluster import remote
+from pinnace.cluster.elected import CONTROLLERS_LEASE, SCHEDULER_LEASE, Watching, process_identity
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.cluster.health import HealthServer
 from pinnace.cluster.remote import Remote
@@ -92,7 +89,7 @@ class Process:
             self._clock,
             self._recorder,
             name=self.lease,
-            identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+            identity=process_identity(),
         )
         self._elector = elector
         await elector.acquire()
@@ -131,7 +128,7 @@ class Process:
 class ControllersProcess(Process):
     """``pinnace controllers``."""
 
-    lease = component = "kube-controller-manager"
+    lease = component = CONTROLLERS_LEASE
 
     def __init__(self, common: Common, options: ControllersOptions, clock: Clock, report: Report) -> None:
         super().__init__(common, clock, report)
@@ -174,30 +171,14 @@ class ControllersProcess(Process):
 class SchedulerProcess(Process):
     """``pinnace scheduler``."""
 
-    lease = "kube-scheduler"
+    lease = SCHEDULER_LEASE
     component = "default-scheduler"
 
     async def build(self, found: Remote) -> list[Part]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy does no linear algebra here: no threads, no stacks
         from pinnace.scheduler.scheduler import Scheduler
 
-        informers = Watching(found.client, self._clock)
-        return [informers, Scheduler(found.client, informers.informers, self._clock)]
-
-
-class Watching:
-    """Part: informers that end with the process."""
-
-    name = "informers"
-
-    def __init__(self, client: Client, clock: Clock) -> None:
-        self.informers = Informers(client, clock)
-
-    async def start(self) -> None:
-        return
-
-    async def stop(self) -> None:
-        await self.informers.stop()
+        return [Watching(found.client, self._clock, lambda informers: Scheduler(found.client, informers, self._clock))]
 
 
 def _read(source: Path | str | None, option: str) -> bytes:

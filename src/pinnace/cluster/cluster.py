@@ -28,6 +28,7 @@ from pinnace.cluster.certificates import Certificates
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.controlplane import ControlPlane
 from pinnace.cluster.datadir import DataDir
+from pinnace.cluster.elected import CONTROLLERS_LEASE, SCHEDULER_LEASE, Elected, Watching
 from pinnace.cluster.errors import ClusterError, Exit
 from pinnace.core.clock import Clock, timeout
 from pinnace.core.ipranges import IPRanges
@@ -105,9 +106,9 @@ class Cluster:
         starting = [
             asyncio.create_task(self._start_in_turn(group), name=f"start {', '.join(group)}")
             for group in (
-                {"controllers": self._controllers},
+                {"controllers": self._elected_controllers},
                 {"network": self._network, "node": self._node},
-                {"scheduler": self._scheduler},
+                {"scheduler": self._elected_scheduler},
             )
         ]
         try:
@@ -121,6 +122,18 @@ class Cluster:
         if "node" in self.config.parts:
             self._waiting_for.add("a node to be Ready")
             await self._wait_node_ready()
+
+    async def _elected_controllers(self) -> list[Part]:
+        if not self.config.shares_store:
+            return await self._controllers()
+        client = self.client(identities.CONTROLLER_MANAGER)
+        return [Elected(CONTROLLERS_LEASE, CONTROLLERS_LEASE, client, self.clock, self._controllers)]
+
+    async def _elected_scheduler(self) -> list[Part]:
+        if not self.config.shares_store:
+            return await self._scheduler()
+        client = self.client(identities.SCHEDULER)
+        return [Elected(SCHEDULER_LEASE, "default-scheduler", client, self.clock, self._scheduler)]
 
     async def _start_in_turn(self, builders: Mapping[str, Callable[[], Awaitable[list[Part]]]]) -> None:
         for name, build in builders.items():
@@ -229,7 +242,7 @@ class Cluster:
         from pinnace.scheduler.scheduler import Scheduler
 
         client = self.client(identities.SCHEDULER)
-        return [Scheduler(client, self._informers_of(client), self.clock)]
+        return [Watching(client, self.clock, lambda informers: Scheduler(client, informers, self.clock))]
 
     async def _network(self) -> list[Part]:
         if not self._real_node():

@@ -151,5 +151,10 @@ class ClusterConfig(NamedTuple):
         return POD_CIDR if (self.simulated_nodes or 0) < 256 else LARGE_POD_CIDR
 
     @property
+    def shares_store(self) -> bool:
+        """Whether other API servers may use the store."""
+        return self.store.startswith("etcd://")
+
+    @property
     def store_url(self) -> str:
         return self.store or f"sqlite://{self.data_dir.absolute() / 'store' / 'cluster.db'}"
