@@ -35,6 +35,16 @@ OPAQUE = frozenset(
         _APIEXTENSIONS + "JSONSchemaPropsOrStringArray",
     }
 )
+JSON_SCHEMA = _APIEXTENSIONS + "JSONSchemaProps"
+SCHEMA_OR_BOOL = _APIEXTENSIONS + "JSONSchemaPropsOrBool"
+#: Of these the ones that are a schema or something else: free to whoever walks them by fields, but decoded.
+ALTERNATIVES = frozenset(
+    {
+        _APIEXTENSIONS + "JSONSchemaPropsOrArray",
+        _APIEXTENSIONS + "JSONSchemaPropsOrStringArray",
+        SCHEMA_OR_BOOL,
+    }
+)
 _SCALAR_REFS = {QUANTITY: "string", TIME: "string", MICRO_TIME: "string", INT_OR_STRING: "any"}
 
 

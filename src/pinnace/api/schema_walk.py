@@ -296,10 +296,30 @@ def _map(node: dict[str, Any]) -> Walker:
     return walk
 
 
+def _alternatives(definition: str) -> Walker:
+    """A schema, or what may stand in its place: a list of schemas, true and false, a list of strings."""
+
+    def walk(value: Any, path: Path | None, problems: list[str] | None) -> Any:
+        if type(value) is dict:
+            return _of_definition(schema_table.JSON_SCHEMA)(value, path, problems)
+        if type(value) is list and definition != schema_table.SCHEMA_OR_BOOL:
+            return [
+                walk(element, (path, index, ""), problems) if type(element) is dict else element
+                for index, element in enumerate(value)
+            ]
+        if type(value) is bool and definition == schema_table.SCHEMA_OR_BOOL:
+            return value
+        raise mismatch(value, go_struct(definition), path)
+
+    return walk
+
+
 @cache
 def _of_definition(definition: str) -> Walker:
     if definition in _SPECIAL:
         return _SPECIAL[definition]
+    if definition in schema_table.ALTERNATIVES:
+        return _alternatives(definition)
     if definition in schema_table.OPAQUE:
         return _any
     schema = schema_table.schema(definition)

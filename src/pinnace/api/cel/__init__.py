@@ -10,6 +10,7 @@ it into functions that count what they cost, ``library`` has the functions. Impo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pinnace.api.cel import checker, evaluate, syntax
 from pinnace.api.cel.syntax import CompileError
@@ -23,6 +24,13 @@ Program = evaluate.Program
 
 def compiled(text: str, variables: Mapping[str, Type]) -> tuple[Program, Type, frozenset[str]]:
     """The program, the type of its result, and the variables that it uses. Raises CompileError, worded as cel-go."""
-    tree = syntax.parse(text)
+    tree, program = _parsed(text)
     checked = checker.check(text, tree, variables)
-    return evaluate.Program(tree), checked.result, checked.used
+    return program, checked.result, checked.used
+
+
+@lru_cache(maxsize=2048)
+def _parsed(text: str) -> tuple[syntax.Node, Program]:
+    """What does not depend on the variables' types. The same rules come again with every version and update."""
+    tree = syntax.parse(text)
+    return tree, Program(tree)

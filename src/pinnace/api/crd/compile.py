@@ -5,8 +5,8 @@ from __future__ import annotations
 from pinnace.api import meta
 from pinnace.api.apply import typed
 from pinnace.api.builtin import version_priority
-from pinnace.api.crd import columns, scale, schemas, structural
-from pinnace.api.crd.kind import CustomKind, Rules
+from pinnace.api.crd import columns, scale
+from pinnace.api.crd.kind import CustomKind
 from pinnace.api.registry import Custom, Resource, Subresource
 from pinnace.api.types import GVK, GVR, Object
 
@@ -30,14 +30,6 @@ def _schema(version: Object) -> Object:
     return found or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def _rules(node: Object) -> Rules | None:
-    if not schemas.has_rules(node):
-        return None
-    from pinnace.api.crd import rules
-
-    return rules.compiled(structural.structural(node))
-
-
 def _kind(spec: Object, version: Object) -> CustomKind:
     subresources = version.get("subresources") or {}
     described = subresources.get("scale")
@@ -49,7 +41,6 @@ def _kind(spec: Object, version: Object) -> CustomKind:
         status=subresources.get("status") is not None,
         paths=scale.paths(described) if described is not None else None,
         selectable=[field["jsonPath"] for field in version.get("selectableFields") or ()],
-        rules=_rules(node),
     )
 
 

@@ -12,8 +12,8 @@ def default(value: Any, schema: Structural | None) -> None:
     if schema is None or not schema.has_defaults:
         return
     if isinstance(value, dict):
-        for key, known in schema.properties.items():
-            if known.default is not None and (key not in value or (value[key] is None and not known.nullable)):
+        for key, known in schema.defaulted:
+            if key not in value or (value[key] is None and not known.nullable):
                 value[key] = meta.copy(known.default)
         for key, member in value.items():
             child = schema.properties.get(key) or schema.additional

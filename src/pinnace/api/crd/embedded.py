@@ -53,12 +53,6 @@ def coerce(value: Any, schema: Structural | None, unknown: list[str] | None, pat
             coerce(element, schema.items, unknown, f"{path}[{index}]")
 
 
-def has_embedded(schema: Structural) -> bool:
-    """Whether there is anything to coerce or validate."""
-    children = [*schema.properties.values(), *filter(None, (schema.items, schema.additional))]
-    return schema.embedded or any(has_embedded(child) for child in children)
-
-
 def validate(errors: list[FieldError], value: Any, schema: Structural | None, path: str = "") -> None:
     if schema is None:
         return

@@ -7,10 +7,12 @@ counts every change but those of metadata (and of status), validation ratchets o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from pinnace.api import meta, schema
-from pinnace.api.crd import defaulting, embedded, jsonpath, listtypes, pruning, scale, structural
+from pinnace.api.crd import defaulting, embedded, jsonpath, listtypes, pruning, scale, schemas
+from pinnace.api.crd.structural import Structural
 from pinnace.api.crd.values import NOWHERE, Validator
 from pinnace.api.errors import FieldError, invalid_value
 from pinnace.api.patches.json_patch import equal
@@ -35,10 +37,6 @@ _UNCHECKED = (
 )
 
 
-#: ``x-kubernetes-validations`` of a schema, compiled: ``(new, old or None)`` -> what they say.
-Rules = Callable[[Any, Any], list[FieldError]]
-
-
 class CustomKind:
     """Everything that one version's schema decides."""
 
@@ -51,19 +49,23 @@ class CustomKind:
         status: bool,
         paths: ScalePaths | None,
         selectable: Sequence[str],
-        rules: Rules | None,
     ) -> None:
         self.gvk = gvk
-        self.schema = structural.structural(node)
+        self.schema = Structural(node)
         self._validator = Validator(node)
-        status_node = (node.get("properties") or {}).get("status")
-        self._status_validator = Validator(status_node) if isinstance(status_node, dict) else None
         self._namespaced = namespaced
         self._status = status
         self._paths = paths
-        self._embedded = embedded.has_embedded(self.schema)
         self._selectable = [(path.removeprefix("."), jsonpath.compiled(path)) for path in selectable]
-        self._rules = rules
+
+    @cached_property
+    def _rules(self) -> Callable[[Any, Any], list[FieldError]] | None:
+        """``x-kubernetes-validations``, compiled when the first object comes."""
+        if not schemas.has_rules(self.schema.node):
+            return None
+        from pinnace.api.crd import rules
+
+        return rules.compiled(self.schema)
 
     def decode(self, sent: Object, validation: str, duplicates: Sequence[str]) -> tuple[Object, list[str]]:
         """See ``registry.Custom.decode``."""
@@ -73,7 +75,7 @@ class CustomKind:
             obj["metadata"] = embedded.decode_metadata(obj["metadata"], "metadata", unknown)
             pruning.prune(obj, self.schema, unknown)
             pruning.prune_nulls(obj, self.schema)
-            if self._embedded:
+            if self.schema.has_embedded:
                 embedded.coerce(obj, self.schema, unknown)
         except DecodeError as error:
             raise schema.unhandled(self.gvk, str(error)) from None
@@ -134,7 +136,7 @@ class CustomKind:
             if self._paths is not None:
                 found += scale.validate_spec(new, self._paths)
                 found += scale.validate_status(new, self._paths)
-            if self._embedded:
+            if self.schema.has_embedded:
                 embedded.validate(found, new, self.schema)
         self._validate_lists(found, new, old)
         if self._rules is not None:
@@ -145,9 +147,9 @@ class CustomKind:
         return found
 
     def _validate_status(self, found: list[FieldError], new: Object, old: Object) -> None:
-        if "status" in new and self._status_validator is not None:
-            below = self.schema.properties.get("status")
-            found += self._status_validator.validate_update(new["status"], old.get("status"), below, "status")
+        below, validator = self.schema.properties.get("status"), self._validator.properties.get("status")
+        if "status" in new and validator is not None:
+            found += validator.validate_update(new["status"], old.get("status"), below, "status")
         if self._paths is not None:
             found += scale.validate_status(new, self._paths)
 

@@ -21,7 +21,7 @@ from pinnace.api.cel.types import Type
 from pinnace.api.cel.values import CelError, CostError, MapList, Optional, SetList
 from pinnace.api.crd.listtypes import key_of
 from pinnace.api.crd.schemas import RULES
-from pinnace.api.crd.structural import Structural
+from pinnace.api.crd.structural import Structural, has
 from pinnace.api.crd.values import NOWHERE
 from pinnace.api.errors import (
     FieldError,
@@ -66,6 +66,14 @@ _FORMATS = {"byte": types.BYTES, "duration": types.DURATION, "date": types.TIMES
 
 def type_of(schema: Structural, *, root: bool = False) -> Type | None:
     """The type of a schema's values; None if rules cannot look at them."""
+    key = "root type" if root else "type"
+    if key not in schema.derived:
+        schema.derived[key] = _type_of(schema, root=root)
+    found: Type | None = schema.derived[key]
+    return found
+
+
+def _type_of(schema: Structural, *, root: bool) -> Type | None:
     if schema.int_or_string:
         return types.DYN
     if schema.type == "array":
@@ -207,8 +215,12 @@ class _Node:
 
 
 def _node(schema: Structural, *, root: bool = False) -> _Node | None:
-    made = _Node(schema, root=root)
-    return made if made.rules or made.properties or made.items or made.additional else None
+    """None if there are no rules in it. Raises what ``_Rule`` raises."""
+    key = "root rules" if root else "rules"
+    if key not in schema.derived:
+        schema.derived[key] = _Node(schema, root=root) if has(schema.node, RULES) else None
+    found: _Node | None = schema.derived[key]
+    return found
 
 
 def compiled(schema: Structural, *, root: bool = True) -> Callable[[Any, Any], Errors] | None:

@@ -39,8 +39,9 @@ def served(definition: Object) -> bool:
     return established(definition) or meta.has_condition(definition, "NamesAccepted")
 
 
-def desired(definition: Object, others: Iterable[Object], now: str) -> Object:
-    """The status that ``definition`` should have, beside the ``others`` of its group."""
+def desired(definition: Object, others: Iterable[Object], now: str, *, check_schema: bool = True) -> Object:
+    """The status that ``definition`` should have, beside the ``others`` of its group. ``check_schema``: whether what
+    its status says of its schema may be wrong."""
     status: Object = dict(definition.get("status") or {})
     conditions: list[Object] = [dict(held) for held in status.get("conditions") or ()]
     names, naming = accept_names(definition, others)
@@ -55,11 +56,12 @@ def desired(definition: Object, others: Iterable[Object], now: str) -> Object:
     approval = approval_condition(definition)
     if approval is not None:
         set_condition(conditions, approval, now)
-    violations = non_structural(definition)
-    if violations is not None:
-        set_condition(conditions, violations, now)
-    else:
-        conditions = [held for held in conditions if held.get("type") != "NonStructuralSchema"]
+    if check_schema:
+        violations = non_structural(definition)
+        if violations is not None:
+            set_condition(conditions, violations, now)
+        else:
+            conditions = [held for held in conditions if held.get("type") != "NonStructuralSchema"]
     status["conditions"] = conditions
     return status
 

@@ -170,7 +170,7 @@ def _schema(errors: Errors, node: Object, at: str, *, status: bool) -> None:
     if not why and not structural_errors:
         from pinnace.api.crd import rules
 
-        compiled = structural.structural(node)
+        compiled = structural.Structural(node)
         found += (wrong := defaults.errors(compiled, at, rules.check_default))
         if wrong:
             compiled = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -43,9 +44,15 @@ def go_number(value: float) -> str:
 
 
 class Validator:
-    """One schema node, with those below it."""
+    """One schema node. It is compiled when it is first used, and those below it when a value comes to them."""
 
     def __init__(self, node: Object) -> None:
+        self._node = node
+        self._ready = False
+
+    def _compile(self) -> None:
+        self._ready = True
+        node = self._node
         self._types: tuple[str, ...] = (node["type"],) if node.get("type") else ()
         if node.get("x-kubernetes-int-or-string"):
             self._types = ("integer", "string")
@@ -60,7 +67,6 @@ class Validator:
         self._min_items, self._max_items = node.get("minItems"), node.get("maxItems")
         self._min_properties, self._max_properties = node.get("minProperties"), node.get("maxProperties")
         self._required: list[str] = node.get("required") or []
-        self._properties = {name: Validator(child) for name, child in (node.get("properties") or {}).items()}
         items, additional = node.get("items"), node.get("additionalProperties")
         self._items = Validator(items) if isinstance(items, dict) else None
         self._additional = Validator(additional) if isinstance(additional, dict) else None
@@ -70,6 +76,10 @@ class Validator:
         self._all_of = [Validator(child) for child in node.get("allOf") or ()]
         self._not = Validator(node["not"]) if node.get("not") is not None else None
         self._composed = bool(self._any_of or self._one_of or self._all_of or self._not)
+
+    @cached_property
+    def properties(self) -> dict[str, Validator]:
+        return {name: Validator(child) for name, child in (self._node.get("properties") or {}).items()}
 
     def validate(self, value: Any, at: str = "") -> Found:
         """What is wrong with ``value``, which is the field ``at`` of its object ("": the object itself)."""
@@ -105,6 +115,8 @@ class Validator:
         self, value: Any, path: str, found: Found, child: Callable[[str | int, Validator, Any, str], int] | None = None
     ) -> int:
         """Adds to ``found``; returns how much of the value was looked at, by which alternatives are compared."""
+        if not self._ready:
+            self._compile()
         count = 1
         if value is None:
             if self._types and not self._nullable:
@@ -196,7 +208,7 @@ class Validator:
         if self._max_properties is not None and len(value) > self._max_properties:
             found.append(errors.too_many(path, len(value), self._max_properties))
         prefix = f"{path}." if path else ""
-        properties, additional = self._properties, self._additional
+        properties, additional = self.properties, self._additional
         if self._closed:
             for key in value:
                 if key not in properties:

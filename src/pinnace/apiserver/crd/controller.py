@@ -37,6 +37,7 @@ class Controller:
         self._clock = clock
         self._queue: WorkQueue[str] = WorkQueue(clock, max_delay=30.0)
         self._groups: dict[str, str] = {}  # name -> group, of the definitions that there are
+        self._checked: dict[str, int] = {}  # name -> generation whose schemas were found to be structural, or not
 
     def run(self, tasks: Tasks) -> None:
         for number in range(WORKERS):
@@ -56,6 +57,7 @@ class Controller:
     async def _sync(self, name: str) -> None:
         definition = self._definition(name)
         if definition is None:
+            self._checked.pop(name, None)
             self._requeue_group(self._groups.pop(name, ""), name)
             return
         group = self._groups[name] = definition["spec"]["group"]
@@ -63,7 +65,9 @@ class Controller:
             await self._finalize(definition)
             return
         others = [other for other in self._of_group(group) if meta.name(other) != name]
-        wanted = status.desired(definition, others, timestamp(self._clock.now()))
+        check = self._checked.get(name) != meta.generation(definition)
+        wanted = status.desired(definition, others, timestamp(self._clock.now()), check_schema=check)
+        self._checked[name] = meta.generation(definition)
         held = definition.get("status") or {}
         if wanted != held:
             await self._write_status(definition, wanted)
