@@ -126,7 +126,7 @@ class SimulatedNodes:
             runtime,
             self._recorder,
             self._statuses,
-            BarePreparation(),
+            BarePreparation(client),
             Probers(runtime, self._recorder, self._clock),
             name,
             (address,),

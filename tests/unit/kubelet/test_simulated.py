@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pinnace.api import builtin, meta
-from pinnace.api.resources import EVENTS, LEASES, NAMESPACES, NODES, PODS
+from pinnace.api.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, NODES, PODS, SECRETS
 from pinnace.apiserver.server import LOOPBACK, ApiServer, stamp
 from pinnace.client.client import Client
 from pinnace.client.informer import Informers
@@ -255,3 +255,27 @@ async def test_many_pods_on_many_nodes() -> None:
         assert all(meta.has_condition(pod, "Ready") for pod in pods)
         addresses = {(pod["spec"]["nodeName"], pod["status"]["podIP"]) for pod in pods}
         assert len(addresses) == 200
+
+
+async def test_what_a_pod_is_made_of_has_to_be_there() -> None:
+    async with world() as w:
+        reference = {"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "color"}}}
+        await w.pod("told", {"containers": [{**BUSYBOX, "env": [reference]}]})
+        mounted = {"name": "keys", "secret": {"secretName": "keys"}}
+        await w.pod("holds", {"containers": [BUSYBOX], "volumes": [mounted]})
+        optional = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "x", "optional": True}}}
+        await w.pod("free", {"containers": [{**BUSYBOX, "env": [optional]}]})
+        await w.clock.advance(5)
+        state = (await w.get("told"))["status"]["containerStatuses"][0]["state"]["waiting"]
+        assert state == {"reason": "CreateContainerConfigError", "message": 'configmap "settings" not found'}
+        assert (await w.get("holds"))["status"]["phase"] == "Pending"
+        text = 'MountVolume.SetUp failed for volume "keys" : secret "keys" not found'
+        assert ("FailedMount", text) in await w.events()
+        assert meta.has_condition(await w.get("free"), "Ready")
+        named = {"metadata": {"name": "settings", "namespace": "default"}, "data": {"color": "red"}}
+        await w.client.create(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", **named})
+        named = {"metadata": {"name": "keys", "namespace": "default"}, "data": {}}
+        await w.client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", **named})
+        await w.clock.advance(60)
+        for name in ("told", "holds"):
+            assert meta.has_condition(await w.get(name), "Ready")
