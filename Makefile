@@ -21,14 +21,14 @@ up: install
 	@$(BIN)/pinnace up $(ARGS)
 
 check: dev
-	$(BIN)/ruff check src tests bench hack
-	$(BIN)/ruff format --check src tests bench hack
+	$(BIN)/ruff check src tests bench hack examples
+	$(BIN)/ruff format --check src tests bench hack examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: dev
-	$(BIN)/ruff check --fix src tests bench hack
-	$(BIN)/ruff format src tests bench hack
+	$(BIN)/ruff check --fix src tests bench hack examples
+	$(BIN)/ruff format src tests bench hack examples
 
 test: dev
 	@hack/run-tests

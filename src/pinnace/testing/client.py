@@ -26,7 +26,7 @@ PATCHES = {
 APPLY = "application/apply-patch+yaml"
 FIELD_MANAGER = "pinnace-test"
 #: Seconds of the machine's time that ``wait`` waits unless told otherwise.
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 
 class Bridge(Protocol):
