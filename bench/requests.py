@@ -35,11 +35,11 @@ def prepare(running: Running, pods: int) -> None:
         running.request("POST", "/api/v1/namespaces/default/pods", pod(f"p{number}"))
 
 
-def wrk(running: Running, path: str, connections: int, script: str = "") -> float:
+def wrk(running: Running, path: str, connections: int, script: str = "", seconds: int = SECONDS) -> float:
     """Successful requests per second."""
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is missing: hack/install-components --tests")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-H", f"Authorization: Bearer {running.token}"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Authorization: Bearer {running.token}"]
     with tempfile.TemporaryDirectory() as folder:
         if script:
             file = Path(folder) / "script.lua"

@@ -3,6 +3,9 @@
 The view of a shared store follows a moment behind. A request first waits until it holds everything that any server had
 answered before (``Store.sync``; those that wait share one read), so that two servers are as good as one. Reads that
 name a resourceVersion need only that one: ``0`` is served from the view as it is, also while the store is away.
+
+A creation that succeeds has needed nothing newer than what admission goes by (as upstream's, which goes by caches): it
+is tried at once, and waits only before it is refused.
 """
 
 from __future__ import annotations
@@ -25,11 +28,23 @@ TRIES = 100
 _READS = frozenset(("get", "list", "watch"))
 
 
-def handle(handler: Handler, backend: Backend, request: Request, row: Resource) -> Result:
-    """What ``handler`` answers from a view that is new enough. Raises ApiError."""
+def handle(handler: Handler, backend: Backend, request: Request, row: Resource, *, creates: bool) -> Result:
+    """What ``handler``, which ``creates`` an object or does something else, answers from a view that is new enough.
+    Raises ApiError."""
     if _is_new_enough(backend, request):
         return handler(backend, request, row)
-    return _later(handler, backend, request, row)
+    return (_create if creates else _later)(handler, backend, request, row)
+
+
+async def _create(handler: Handler, backend: Backend, request: Request, row: Resource) -> Answer:
+    try:
+        result = handler(backend, request, row)
+        return await result if isinstance(result, Coroutine) else result
+    except (ApiError, OutrunError):
+        request.warnings.clear()
+        return await _later(handler, backend, request, row)
+    except StoreError as error:
+        raise failure(error) from error
 
 
 def _is_new_enough(backend: Backend, request: Request) -> bool:

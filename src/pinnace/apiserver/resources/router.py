@@ -96,5 +96,5 @@ class Router:
                 raise unsupported(row, info.verb)
             handler = OWN_FORM[info.verb]
         if backend.remote:
-            return consistency.handle(handler, backend, request, row)
+            return consistency.handle(handler, backend, request, row, creates=handler is create.create)
         return handler(backend, request, row)
