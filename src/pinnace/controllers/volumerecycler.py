@@ -19,7 +19,7 @@ NAMESPACE = "default"
 PREFIX = "recycler-for-"
 IMAGE = "registry.k8s.io/build-image/debian-base:bookworm-v1.0.6"
 AFTER = "pv.kubernetes.io/recycled-claim"
-_SCRIPT = 'test -e /scrub && find /scrub -mindepth 1 -maxdepth 1 -exec rm -rf {} + && test -z "$(ls -A /scrub)" || exit 1'
+_SCRIPT = 'test -e /scrub && find /scrub -mindepth 1 -maxdepth 1 -exec rm -rf {} + && test -z "$(ls -A /scrub)"'
 _KINDS = ("hostPath", "nfs")
 _DEADLINE = 300
 
