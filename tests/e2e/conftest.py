@@ -10,6 +10,8 @@ from tests import images
 from tests.machine import Machine
 from tests.tools import Kubectl
 
+from pinnace.controllers import volumerecycler
+
 MANIFESTS = Path(__file__).parent / "manifests"
 SEEDS = MANIFESTS / "seeds"
 
@@ -19,7 +21,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The images that the seeds' manifests name, built from Debian's binaries."""
     directory = tmp_path_factory.mktemp("images")
     return [
-        images.busybox(directory),
+        images.busybox(directory, ["docker.io/library/busybox:latest", volumerecycler.IMAGE]),
         images.nginx(directory),
         images.nginx(directory, "v2", "nginx v2"),
         images.perl(directory),
