@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from tests.tools import Kubectl
@@ -23,6 +23,7 @@ from tests.tools import Kubectl
 PINNACE = Path(sys.executable).with_name("pinnace")
 #: How long anything in a test may take before the test fails, in seconds.
 PATIENCE = 20.0
+T = TypeVar("T")
 
 
 def pinnace(
@@ -177,13 +178,14 @@ class Process:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_told(self, text: str, times: int = 1) -> Process:
-        wait_for(lambda: self.log().count(text) >= times or self._ended(), f"{text!r} in {self._log}")
-        return self
+    def wait_told(self, text: str, times: int = 1, patience: float = PATIENCE) -> Process:
+        def has_told() -> bool:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"it ended with {self._process.returncode}:\n{self.log()}")
+            return self.log().count(text) >= times
 
-    def _ended(self) -> bool:
-        assert self._process.poll() is None, f"it ended with {self._process.returncode}:\n{self.log()}"
-        return False
+        wait_for(has_told, f"{text!r} in {self._log}", patience)
+        return self
 
     def kill(self) -> None:
         self._process.kill()
@@ -199,11 +201,19 @@ class Process:
         return self._process.wait(timeout)
 
 
-def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """The first true answer of ``condition``, asked again and again. Fails after ``patience`` seconds."""
+def wait_for(condition: Callable[[], T], what: str = "", patience: float = PATIENCE) -> T:
+    """The first true answer of ``condition``, asked again and again, also after an AssertionError. Fails after
+    ``patience`` seconds, with the last one if there was one."""
     deadline = time.monotonic() + patience
     while True:
-        if found := condition():
+        failure: AssertionError | None = None
+        found = None
+        try:
+            found = condition()
+        except AssertionError as error:
+            failure = error
+        if failure is None and found:
             return found
-        assert time.monotonic() < deadline, f"waited {patience:g} s for {what}"
+        if time.monotonic() > deadline:
+            raise failure or AssertionError(f"waited {patience:g} s for {what or condition}; last: {found!r}")
         time.sleep(0.02)  # between two looks at another process, which tells us of nothing

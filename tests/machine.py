@@ -11,11 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tests.clusters import wait_for
 from tests.tools import ROOT, Kubectl, kubectl_binary
 
 ADDRESS = "172.31.77.10"
@@ -25,20 +25,8 @@ T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T], *, limit: float = 30.0, what: str = "") -> T:
-    """The first true value of ``check``, tried again until the limit; the last AssertionError or value otherwise."""
-    deadline = time.monotonic() + limit
-    while True:
-        failure: AssertionError | None = None
-        value = None
-        try:
-            value = check()
-        except AssertionError as error:
-            failure = error
-        if failure is None and value:
-            return value
-        if time.monotonic() > deadline:
-            raise failure or AssertionError(f"not within {limit:g} s: {what or check}; last: {value!r}")
-        time.sleep(0.05)  # between two looks at other processes and the kernel, which tell us of nothing
+    """``clusters.wait_for``, with the patience that containers need."""
+    return wait_for(check, what, limit)
 
 
 class Machine:

@@ -115,8 +115,8 @@ def test_a_cluster_of_processes(parts: Parts) -> None:
     for process in (controllers, scheduler):
         process.kill()
     most = Most(lambda: len(parts.pods()))
-    parts.controllers().wait_told("kube-controller-manager works", 2)  # 15 s after the last sign of its predecessor
-    parts.scheduler().wait_told("kube-scheduler works", 2)
+    parts.controllers().wait_told("kube-controller-manager works", 2, 45)  # 15 s after the last sign of its predecessor
+    parts.scheduler().wait_told("kube-scheduler works", 2, 45)
     wait_for(lambda: most.look() and parts.is_rolled_out("b", 4), "the rollout")
     assert most.value <= 5  # one of surge
 
