@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -92,9 +93,17 @@ def dump_around(head: Object, field: str, wanted: Format, *, empty: bool) -> tup
 def _yaml(data: Any) -> bytes:
     import yaml
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(data, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
+    text: str = yaml.dump(data, Dumper=_dumper(), default_flow_style=False, sort_keys=True, allow_unicode=True)
     return text.encode()
+
+
+@cache
+def _dumper() -> Any:
+    """What objects share is written out in each: no anchors and aliases."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return type("Dumper", (base,), {"ignore_aliases": lambda self, data: True})
 
 
 def table(
