@@ -37,11 +37,12 @@ def handle(handler: Handler, backend: Backend, request: Request, row: Resource, 
 
 
 async def _create(handler: Handler, backend: Backend, request: Request, row: Resource) -> Answer:
+    warned = len(request.warnings)
     try:
         result = handler(backend, request, row)
         return await result if isinstance(result, Coroutine) else result
     except (ApiError, OutrunError):
-        request.warnings.clear()
+        del request.warnings[warned:]
         return await _later(handler, backend, request, row)
     except StoreError as error:
         raise failure(error) from error
@@ -59,6 +60,7 @@ def _is_new_enough(backend: Backend, request: Request) -> bool:
 
 
 async def _later(handler: Handler, backend: Backend, request: Request, row: Resource) -> Answer:
+    warned = len(request.warnings)
     try:
         for _ in range(TRIES):
             await backend.store.sync()
@@ -66,7 +68,7 @@ async def _later(handler: Handler, backend: Backend, request: Request, row: Reso
                 result = handler(backend, request, row)
                 return await result if isinstance(result, Coroutine) else result
             except OutrunError:
-                continue
+                del request.warnings[warned:]
     except StoreError as error:
         raise failure(error) from error
     raise errors.internal("other API servers were faster each time")
