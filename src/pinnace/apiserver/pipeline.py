@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from pinnace.api import errors
+from pinnace.api.errors import ApiError
 from pinnace.apiserver import paths
 from pinnace.apiserver.auth.authenticate import anonymous
 from pinnace.apiserver.auth.authorize import refused
@@ -90,6 +91,28 @@ class Pipeline:
 
     def handle(self, request: Request) -> Result:
         """A request from the network. Raises ApiError."""
+        if not self._router.remote:
+            return self._handle(request)
+        try:
+            return self._handle(request)
+        except ApiError as error:
+            if error.code not in (401, 403):
+                raise
+            return self._handle_later(request, error)
+
+    async def _handle_later(self, request: Request, refusal: ApiError) -> Answer:
+        """What was refused may have been allowed by another API server a moment ago."""
+        revision = self._router.revision
+        try:
+            await self._router.sync()
+        except StoreError:
+            raise refusal from None
+        if self._router.revision == revision:
+            raise refusal
+        result = self._handle(request)
+        return await result if isinstance(result, Coroutine) else result
+
+    def _handle(self, request: Request) -> Result:
         request.user = user = self._authenticate(request)
         headers = request.headers
         request.info = self._asked(request)

@@ -56,6 +56,15 @@ class Router:
         """Of the store's view: as long as it stays, nothing has been written."""
         return self._backend.store.revision
 
+    @property
+    def remote(self) -> bool:
+        """Whether other API servers write to the store."""
+        return self._backend.remote
+
+    async def sync(self) -> None:
+        """Have the view hold all that other API servers have answered. Raises StoreError."""
+        await self._backend.store.sync()
+
     def register(self, group: str, resource: str, subresource: str, handlers: dict[str, Handler]) -> None:
         """Handle ``verb``s of a resource (any version) or subresource by ``handlers`` instead."""
         self._special.setdefault((group, resource, subresource), {}).update(handlers)
