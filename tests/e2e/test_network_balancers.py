@@ -16,7 +16,7 @@ from tests.e2e.test_network_services import MOMENT, A, B
 from tests.networks import NEIGHBOUR_IP, NODE_IP, Net, ask_on, eventually, ip, node_network
 
 from pinnace.api import meta
-from pinnace.api.resources import NODES, SERVICES
+from pinnace.api.resources import NODES, PODS, SERVICES
 from pinnace.network import links
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -174,3 +174,37 @@ async def test_one_port_for_tcp_and_udp(net: Net) -> None:
         await net.slice("both", f"both-{name}", [{"name": name, "port": 8080, "protocol": name.upper()}], address)
     assert (await net.pods[0].ask("10.96.8.8", 53))[0] == "A"
     assert (await net.pods[0].ask("10.96.8.8", 53, udp=True))[0] == "B"
+
+
+async def test_a_port_of_the_node_that_leads_to_a_pod(net: Net) -> None:
+    ports = [
+        {"containerPort": 8080, "hostPort": 18080},
+        {"containerPort": 8080, "hostPort": 18081, "hostIP": "127.0.0.1"},
+        {"containerPort": 8080, "hostPort": 18082, "protocol": "UDP"},
+    ]
+    spec = {"nodeName": "node", "containers": [{"name": "main", "image": "x", "ports": ports}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "front", "namespace": "default"}, "spec": spec}
+    made = await net.client.create(PODS, pod)
+    status = {"phase": "Running", "podIP": A, "podIPs": [{"ip": A}]}
+    written = await net.client.update(PODS, {**made, "status": status}, subresource="status")
+
+    async def reached(address: str, port: int) -> bool:
+        try:
+            return (await net.node.ask(address, port, timeout=MOMENT))[0] == "A"
+        except (OSError, TimeoutError):
+            return False
+
+    while not await reached(NODE_IP, 18080):
+        await asyncio.sleep(0.01)
+    assert await net.neighbour.ask(NODE_IP, 18080) == ("A", NEIGHBOUR_IP), "as who it is"
+    assert await net.neighbour.ask(NODE_IP, 18082, udp=True) == ("A", NEIGHBOUR_IP)
+    assert await net.pods[1].ask(NODE_IP, 18080) == ("A", B)
+    assert (await net.pods[0].ask(NODE_IP, 18080))[0] == "A"
+    assert await reached("127.0.0.1", 18080) and await reached("127.0.0.1", 18081)
+    with pytest.raises(ConnectionRefusedError):
+        await net.neighbour.ask(NODE_IP, 18081)
+    await net.client.update(PODS, {**written, "status": {**status, "phase": "Succeeded"}}, subresource="status")
+    while await reached(NODE_IP, 18080):
+        await asyncio.sleep(0.01)
+    with pytest.raises(ConnectionRefusedError):
+        await net.neighbour.ask(NODE_IP, 18080)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CNI_DIRECTORIES = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
-CNI_PLUGINS = ("ptp", "host-local", "portmap", "loopback")
+CNI_PLUGINS = ("ptp", "host-local", "loopback")
 
 
 class Machine(NamedTuple):

@@ -1,4 +1,4 @@
-"""The CNI configuration of a node: point-to-point links, addresses from the node's range, host ports."""
+"""The CNI configuration of a node: point-to-point links, addresses from the node's range."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_MTU = 1500
 
 def conflist(*, pod_cidr: str, mtu: int, ipam_dir: Path) -> dict[str, Any]:
     """The network list for ``pod_cidr``. Pods' packets keep their address: the proxy's rules hide them where they
-    leave the cluster."""
+    leave the cluster, and lead host ports to them."""
     ipam = {
         "type": "host-local",
         "dataDir": str(ipam_dir),
@@ -23,10 +23,7 @@ def conflist(*, pod_cidr: str, mtu: int, ipam_dir: Path) -> dict[str, Any]:
     return {
         "cniVersion": "0.4.0",
         "name": "pinnace",
-        "plugins": [
-            {"type": "ptp", "mtu": mtu, "ipMasq": False, "ipam": ipam},
-            {"type": "portmap", "capabilities": {"portMappings": True}},
-        ],
+        "plugins": [{"type": "ptp", "mtu": mtu, "ipMasq": False, "ipam": ipam}],
     }
 
 

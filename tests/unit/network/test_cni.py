@@ -27,7 +27,6 @@ def test_the_configuration_is_written_once(tmp_path: Path) -> None:
                     "routes": [{"dst": "0.0.0.0/0"}],
                 },
             },
-            {"type": "portmap", "capabilities": {"portMappings": True}},
         ],
     }
     inode = file.stat().st_ino

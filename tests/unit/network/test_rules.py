@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pinnace.api.types import Object
 from pinnace.network.conntrack import Gone
-from pinnace.network.proxy import proxy, rules, skeleton
+from pinnace.network.proxy import hostports, proxy, rules, skeleton
 from pinnace.network.proxy.chains import Chains
 from pinnace.network.proxy.rules import Element, Endpoint, Place
 from pinnace.network.proxy.skeleton import Layout
@@ -369,3 +369,37 @@ def test_sctp_ports_have_rules(service: Maker, slice: Maker) -> None:
         service(ports=[{"port": 80, "protocol": "SCTP"}]), [slice(A, ports=[{"port": 8080, "protocol": "SCTP"}])]
     )
     assert "services 10.96.0.20 . sctp . 80 : goto vip_1" in shown(found)
+
+
+def pod(*ports: Object, **status: Any) -> Object:
+    return {
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"containers": [{"name": "main", "ports": list(ports)}]},
+        "status": {"phase": "Running", "podIP": A, **status},
+    }
+
+
+def test_ports_of_the_node_that_lead_to_a_pod() -> None:
+    found = hostports.elements(
+        pod(
+            {"containerPort": 80, "hostPort": 8080},
+            {"containerPort": 53, "hostPort": 53, "hostIP": "192.0.2.1", "protocol": "UDP"},
+            {"containerPort": 81},
+            {"containerPort": 82, "hostPort": 82, "hostIP": "fd00::1"},
+        )
+    )
+    assert shown(found) == [
+        "endpoints 192.0.2.1 . udp . 53 . 0 : 10.244.0.2 . 53",
+        "hairpin 10.244.0.2 . 10.244.0.2",
+        "nodeport_endpoints tcp . 8080 . 0 : 10.244.0.2 . 80",
+        "nodeports tcp . 8080 : goto localport_1",
+        "services 192.0.2.1 . udp . 53 : goto vip_1",
+    ]
+
+
+def test_no_ports_of_the_node_without_an_address_or_after_the_end() -> None:
+    port = {"containerPort": 80, "hostPort": 8080}
+    assert hostports.elements(pod(port, podIP=None)) == hostports.elements(pod(port, phase="Succeeded")) == {}
+    on_the_host = pod(port)
+    on_the_host["spec"]["hostNetwork"] = True
+    assert not hostports.wants(on_the_host) and not hostports.wants(pod({"containerPort": 80}))

@@ -1,4 +1,4 @@
-"""The Service proxy of a node: what Services and EndpointSlices ask for, kept in the kernel's tables.
+"""The Service proxy of a node: what Services, EndpointSlices and Pods' host ports ask for, kept in the kernel's tables.
 
 At start the whole table is replaced in one transaction; from then on only differences go to the kernel, at once for
 the first change and together for those that come in while a transaction runs. If the kernel refuses a difference
@@ -16,14 +16,14 @@ from functools import partial
 from typing import TypeVar
 
 from pinnace.api import meta
-from pinnace.api.resources import ENDPOINT_SLICES, SERVICES
+from pinnace.api.resources import ENDPOINT_SLICES, PODS, SERVICES
 from pinnace.api.types import Object
 from pinnace.client.informer import Informers
 from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
 from pinnace.network import conntrack
-from pinnace.network.proxy import firewall, health, nft, rules, skeleton
+from pinnace.network.proxy import firewall, health, hostports, nft, rules, skeleton
 from pinnace.network.proxy.chains import Chains
 from pinnace.network.proxy.health import HealthServers
 from pinnace.network.proxy.rules import Element, Place
@@ -52,7 +52,7 @@ class Proxy:
         self._backoff = Backoff(base=0.1, cap=30.0)
         self._table = Table()
         self._chains = Chains()  # the table has them, or will when it is next replaced
-        self._dirty: set[str] = set()  # Services to compute again
+        self._dirty: set[str] = set()  # Services and Pods to compute again
         self._wakeup = asyncio.Event()
         self._health = HealthServers(clock)
         self._gone: set[conntrack.Gone] = set()  # ways that ended, their connections not yet forgotten
@@ -70,13 +70,15 @@ class Proxy:
         slices = self._informers.of(ENDPOINT_SLICES)
         index_by_service(slices)
         self._services, self._slices = services, slices
+        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={self._place.node}")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._nft = await self._blocking(nft.Nft)
         await self._blocking(partial(firewall.let_through, self._nft, self._layout))
         services.add_handler(self._service_changed)
         slices.add_handler(self._slice_changed)
-        await services.synced.wait()
-        await slices.synced.wait()
+        self._pods.add_handler(self._pod_changed)
+        for informer in (services, slices, self._pods):
+            await informer.synced.wait()
         await self._sync()
         self._tasks.forever(self._run, name="sync")
         self._tasks.forever(self._check, name="check")
@@ -109,8 +111,13 @@ class Proxy:
             if slice is not None and (service := service_of(slice)):
                 self._mark(service)
 
-    def _mark(self, service: str) -> None:
-        self._dirty.add(service)
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        pod = new if new is not None else old
+        if pod is not None and (hostports.wants(old) or hostports.wants(new)):
+            self._mark(hostports.owner(pod))
+
+    def _mark(self, owner: str) -> None:
+        self._dirty.add(owner)
         self.current.clear()
         self._wakeup.set()
 
@@ -159,6 +166,9 @@ class Proxy:
             self._gone -= gone
 
     def _wanted(self, key: str) -> dict[Element, str]:
+        if key.startswith(hostports.PREFIX):
+            pod = self._pods.by_key(key.removeprefix(hostports.PREFIX))
+            return hostports.elements(pod) if pod is not None else {}
         service = self._services.by_key(key)
         if service is None:
             return {}

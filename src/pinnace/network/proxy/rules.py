@@ -38,7 +38,7 @@ from pinnace.network.proxy import chains
 #: Services with this label are some other proxy's.
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 
-_PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
+PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 
 
 class Element(NamedTuple):
@@ -94,7 +94,7 @@ def elements(
     ranges = _source_ranges(spec, place)
     spread = _Spread(found, _timeout(spec), before)
     for port in spec.get("ports") or ():
-        protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
+        protocol = PROTOCOLS.get(port.get("protocol") or "TCP")
         if protocol is None:
             continue
         name = port.get("name") or "", port.get("protocol") or "TCP"
@@ -225,7 +225,7 @@ def endpoints(slices: Iterable[Object], port_name: str, protocol: str, node_name
                 continue
             for entry in entries:
                 chosen = _state(entry.get("conditions") or {}, ready, serving)
-                if chosen is None or not (address := _ipv4((entry.get("addresses") or [""])[0])):
+                if chosen is None or not (address := ipv4((entry.get("addresses") or [""])[0])):
                     continue
                 chosen.add(Endpoint(address, int(port["port"])))
     return sorted(ready or serving)
@@ -256,12 +256,12 @@ def _state(conditions: Object, ready: set[Endpoint], serving: set[Endpoint]) -> 
 def _cluster_ips(service: Object) -> Iterator[str]:
     spec = service["spec"]
     for ip in spec.get("clusterIPs") or [spec.get("clusterIP")]:
-        yield _ipv4(ip)
+        yield ipv4(ip)
 
 
 def _external_ips(service: Object) -> Iterator[str]:
     for ip in service["spec"].get("externalIPs") or ():
-        yield _ipv4(ip)
+        yield ipv4(ip)
 
 
 def _balancer_ips(service: Object) -> Iterator[str]:
@@ -270,10 +270,10 @@ def _balancer_ips(service: Object) -> Iterator[str]:
         balancer = (service.get("status") or {}).get("loadBalancer") or {}
         for ingress in balancer.get("ingress") or ():
             if ingress.get("ipMode") != "Proxy":
-                yield _ipv4(ingress.get("ip"))
+                yield ipv4(ingress.get("ip"))
 
 
-def _ipv4(value: object) -> str:
+def ipv4(value: object) -> str:
     """The address as the kernel shows it; "" for anything else."""
     try:
         return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, value)) if isinstance(value, str) else ""
