@@ -139,16 +139,18 @@ def test_no_address_and_no_port_is_given_out_twice(pair: Pair) -> None:
 def test_credentials_of_one_are_good_at_the_other(pair: Pair) -> None:
     first, second = pair.apis
     accounts = "/api/v1/namespaces/default/serviceaccounts"
-    assert first("POST", accounts, {"metadata": {"name": "someone"}}).status == 201
-    role = {"kind": "ClusterRole", "name": "view", "apiGroup": "rbac.authorization.k8s.io"}
-    subject = {"kind": "ServiceAccount", "name": "someone", "namespace": "default"}
     bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
-    binding = {"metadata": {"name": "someone"}, "roleRef": role, "subjects": [subject]}
-    assert second("POST", bindings, binding).status == 201
-    token = first("POST", f"{accounts}/someone/token", {"spec": {}}).json["status"]["token"]
-    for cluster in (pair.first, pair.second):
-        assert cluster.api(token=token)("GET", CONFIGMAPS).status == 200
-        assert cluster.api(token=token)("POST", CONFIGMAPS, {"metadata": {"name": "no"}}).status == 403
+    role = {"kind": "ClusterRole", "name": "view", "apiGroup": "rbac.authorization.k8s.io"}
+    for number in range(10):
+        name = f"someone-{number}"
+        assert first("POST", accounts, {"metadata": {"name": name}}).status == 201
+        token = first("POST", f"{accounts}/{name}/token", {"spec": {}}).json["status"]["token"]
+        assert pair.second.api(token=token)("GET", CONFIGMAPS).status == 403
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
+        assert second("POST", bindings, binding).status == 201
+        assert pair.first.api(token=token)("GET", CONFIGMAPS).status == 200
+        assert pair.first.api(token=token)("POST", CONFIGMAPS, {"metadata": {"name": "no"}}).status == 403
 
 
 def test_what_is_created_at_one_is_run_by_the_other(pair: Pair) -> None:
