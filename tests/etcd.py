@@ -171,9 +171,9 @@ class Etcd:
 
 class Certificates:
     """An authority, and one certificate for 127.0.0.1 that servers, peers and clients share, as files in a directory.
-    ``user`` is its common name, which etcd takes for the client's user."""
+    ``user`` is its common name, which etcd takes for the client's user. With ``authority`` it is that one's."""
 
-    def __init__(self, directory: Path, user: str = "root") -> None:
+    def __init__(self, directory: Path, user: str = "root", authority: Certificates | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.ca, self.certificate, self.key = (directory / name for name in ("ca.pem", "127.0.0.1.pem", "key.pem"))
         start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
@@ -189,16 +189,20 @@ class Certificates:
                 .not_valid_after(start + datetime.timedelta(days=1))
             )
 
-        authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        root = builder("test authority", authority).add_extension(x509.BasicConstraints(True, None), critical=True)
+        own = ec.generate_private_key(ec.SECP256R1())
+        pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+        if authority is None:
+            self.signer = ec.generate_private_key(ec.SECP256R1())
+            root = builder("test authority", self.signer)
+            root = root.add_extension(x509.BasicConstraints(True, None), critical=True)
+            self.ca.write_bytes(root.sign(self.signer, hashes.SHA256()).public_bytes(pem))
+        else:
+            self.signer, self.ca = authority.signer, authority.ca
         leaf = builder(user, own).add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
         )
-        pem = serialization.Encoding.PEM
-        self.ca.write_bytes(root.sign(authority, hashes.SHA256()).public_bytes(pem))
-        self.certificate.write_bytes(leaf.sign(authority, hashes.SHA256()).public_bytes(pem))
-        form, no_password = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        self.key.write_bytes(own.private_bytes(pem, form, no_password))
+        self.certificate.write_bytes(leaf.sign(self.signer, hashes.SHA256()).public_bytes(pem))
+        self.key.write_bytes(own.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password))
 
     def etcd_flags(self) -> list[str]:
         return [

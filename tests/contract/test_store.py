@@ -20,6 +20,8 @@ from pinnace.core.clock import RealClock, VirtualClock
 from pinnace.store.backends import etcd_feed
 from pinnace.store.open import open_store
 from pinnace.store.protocol import (
+    TXN_COMPARES,
+    TXN_WRITES,
     Committed,
     CompactedError,
     Compare,
@@ -221,6 +223,16 @@ async def test_a_transaction_may_write_a_key_once(store: Store) -> None:
     with pytest.raises(ValueError, match="once"):
         await store.commit(Txn((), [Put("/a", b""), Delete("/a")]))
     assert store.revision == 0
+
+
+async def test_a_transaction_has_its_limits(store: Store) -> None:
+    compares = [Compare(f"/{number}", 0) for number in range(TXN_COMPARES)]
+    writes = [Put(f"/{number}", b"") for number in range(TXN_WRITES)]
+    answer = await store.commit(Txn(compares, writes))
+    assert (answer.succeeded, answer.revision, len(answer.puts)) == (True, 1, TXN_WRITES)
+    for txn in (Txn([*compares, Compare("/x", 0)]), Txn((), [*writes, Put("/x", b"")])):
+        with pytest.raises(ValueError, match="at most"):
+            await store.commit(txn)
 
 
 @pytest.mark.parametrize("key", ["/a\ud800", "/a\0b"])

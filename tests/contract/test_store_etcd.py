@@ -379,8 +379,8 @@ async def test_many_waiting_share_one_read(fast: Etcd) -> None:
 
 async def test_one_of_several_servers_compacts(fast: Etcd) -> None:
     async with using(fast) as store:
-        clients = [EtcdClient([fast.members[0].address], fast.options(root=""), RealClock()) for _ in range(2)]
-        keys = Keys("/registry", "")
+        keys, options = Keys("/registry", ""), fast.options(root="")
+        clients = [EtcdClient([fast.members[0].address], options, RealClock(), b"/registry/x") for _ in range(2)]
         first, second = (Compaction(client, keys, View(), RealClock(), 300.0) for client in clients)
 
         def oldest() -> int:
@@ -469,13 +469,27 @@ async def test_no_tls_where_it_is_asked_for(fast: Etcd, tmp_path: Path) -> None:
 
 
 async def test_a_user_without_rights(tmp_path: Path) -> None:
-    etcd = Etcd(tmp_path / "etcd", tls=Certificates(tmp_path / "certs", user="reader"), durable=False).start()
+    certificates = Certificates(tmp_path / "certs", user="reader")
+    etcd = Etcd(tmp_path / "etcd", tls=certificates, durable=False).start()
     try:
         for command in ("user add root:secret", "user grant-role root root", "user add reader:secret", "auth enable"):
             assert etcd.ctl(*command.split()).returncode == 0, command
         message = await refused(etcd.url, etcd.options())
         assert "permission denied" in message
         assert "may read and write /registry" in message
+        # With a right to its own keys, and to nothing else, everything works.
+        admin = Certificates(tmp_path / "admin", user="root", authority=certificates)
+        etcd.tls = admin
+        for command in (
+            "role add registry",
+            "role grant-permission registry --prefix=true readwrite /registry/",
+            "user grant-role reader registry",
+        ):
+            assert etcd.ctl(*command.split()).returncode == 0, command
+        etcd.tls = certificates
+        async with using(etcd) as store:
+            await store.commit(Txn([Compare("/a", 0)], [Put("/a", b"1")]))
+            await store.compact(await store.sync())
     finally:
         etcd.stop()
 

@@ -208,11 +208,12 @@ async def open_etcd(
 ) -> EtcdStore:
     """The store in the etcd cluster whose members are at ``addresses`` (host:port). Raises StoreError: it cannot be
     reached or trusted, refuses access, is too old, or is full."""
-    client = EtcdClient(addresses, options, clock)
+    keys = Keys(options.prefix, options.root)
+    client = EtcdClient(addresses, options, clock, probe=keys.internal("progress"))
     store: EtcdStore | None = None
     try:
         await _greet(client, options)
-        store = EtcdStore(client, Keys(options.prefix, options.root), stamp=stamp, clock=clock, policy=policy)
+        store = EtcdStore(client, keys, stamp=stamp, clock=clock, policy=policy)
         await store.open()
         return store
     except BaseException as error:

@@ -134,10 +134,12 @@ class Endpoint:
 class EtcdClient:
     """See the module's docstring."""
 
-    def __init__(self, addresses: Sequence[str], options: EtcdOptions, clock: Clock) -> None:
-        """Raises StoreError for files that cannot be used."""
+    def __init__(self, addresses: Sequence[str], options: EtcdOptions, clock: Clock, probe: bytes) -> None:
+        """``probe`` is a key that may be read, to see what revision etcd is at. Raises StoreError for files that cannot
+        be used."""
         credentials = _credentials(options) if options.tls else None
         self.clock = clock
+        self._probe = RangeRequest(key=probe, count_only=True)
         self.endpoints = [Endpoint(address, credentials) for address in addresses]
         self._at = 0
         #: Why etcd does not answer at the moment; None while it does.
@@ -195,14 +197,11 @@ class EtcdClient:
 
     async def revision(self) -> Any:
         """The header of a linearizable read: the cluster and its revision. Raises as ``read``."""
-        return (await self.read("Range", _NOTHING)).header
+        return (await self.read("Range", self._probe)).header
 
     async def close(self) -> None:
         for endpoint in self.endpoints:
             await endpoint.channel.close(None)
-
-
-_NOTHING = RangeRequest(key=b"\0", count_only=True)
 
 
 class Attempts:
