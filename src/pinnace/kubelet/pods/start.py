@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -16,7 +15,6 @@ from pinnace.kubelet.lifecycle.situation import (
     INIT,
     REGULAR,
     StartContainer,
-    Waiting,
     containers_of,
 )
 from pinnace.kubelet.pods import hooks
@@ -28,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a container which could not be run is shown as such before it is tried again.
 SHOWN = 2.0
+#: Seconds that a look at the runtime is good for.
+FRESH = 0.5
 _FIELDS = {REGULAR: "containers", INIT: "initContainers", EPHEMERAL: "ephemeralContainers"}
 
 
@@ -93,14 +93,16 @@ class Starter:
                     "CreatePodSandboxError", message, event="FailedCreatePodSandBox", event_message=message, hold=5.0
                 ) from error
 
-    async def container(self, pod: Object, action: StartContainer, show: Callable[[Waiting | None], None]) -> None:
-        """Pull if need be, create, start, run the postStart hook. Raises StartFailure."""
+    async def container(self, pod: Object, action: StartContainer, seen: PodState, since: float) -> None:
+        """Pull if need be, create, start, run the postStart hook. ``seen`` is what the runtime had at ``since``. Raises
+        StartFailure."""
         spec = find_spec(pod, action.name)
         if spec is None:
             raise StartFailure("CreateContainerError", f"the Pod has no container {action.name!r} any more")
         runtime = self._host.runtime
         await self._ready(pod)
-        state = await runtime.pod(meta.uid(pod))
+        late = self._host.clock.monotonic() - since > FRESH
+        state = await runtime.pod(meta.uid(pod)) if late else seen
         sandbox = state.sandbox()
         if sandbox is None or not sandbox.ready:
             raise StartFailure("CreateContainerError", "the Pod's sandbox ended meanwhile", hold=0.0)

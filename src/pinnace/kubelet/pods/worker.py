@@ -67,6 +67,7 @@ class PodWorker:
         self._static = static
         self._shown = shown
         self.state = PodState(meta.uid(pod))  # as last seen
+        self._looked = 0.0  # when that was
         self.ended = False  # nothing of it runs, nor will
         self._host = host
         self._on_end = on_end
@@ -195,7 +196,9 @@ class PodWorker:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            looked = self._host.clock.monotonic()
             state = self.state = await self._host.runtime.pod(meta.uid(self.pod))
+            self._looked = looked
             if not self._adopted and not self.terminating:
                 await self._admit(state)
                 self._adopted = True
@@ -355,7 +358,7 @@ class PodWorker:
             elif isinstance(action, CreateSandbox):
                 return await self._create_sandbox(action)
             elif isinstance(action, StartContainer):
-                await self._start(action)
+                await self._start(action, state)
         return True
 
     async def _create_sandbox(self, action: CreateSandbox) -> bool:
@@ -371,12 +374,12 @@ class PodWorker:
         self._waiting.clear()
         return True
 
-    async def _start(self, action: StartContainer) -> None:
+    async def _start(self, action: StartContainer, seen: PodState) -> None:
         name = action.name
         if action.backoff is not None:
             self._backoff[name] = action.backoff
         try:
-            await self._starter.container(self.pod, action, lambda why: self._show_waiting(name, why))
+            await self._starter.container(self.pod, action, seen, self._looked)
         except StartFailure as failure:
             self._waiting[name] = Waiting(failure.reason, failure.message)
             self._hold[name] = self._host.clock.now() + failure.hold
@@ -387,12 +390,6 @@ class PodWorker:
             return
         self._waiting.pop(name, None)
         self._hold.pop(name, None)
-
-    def _show_waiting(self, name: str, why: Waiting | None) -> None:
-        if why is None:
-            self._waiting.pop(name, None)
-        else:
-            self._waiting[name] = why
 
     def _kill(self, action: KillContainer) -> None:
         ends = self._host.clock.now() + action.grace

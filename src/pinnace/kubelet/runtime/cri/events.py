@@ -8,10 +8,10 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 SUBSCRIBE = "/containerd.services.events.v1.Events/Subscribe"
-#: Only what CRI's containers do, and only what changes a Pod.
+#: Only what CRI's containers do, and only what changes a Pod; starts are the kubelet's own doing.
 FILTERS = [
     f'namespace=="k8s.io",topic=="{topic}"'
-    for topic in ("/tasks/start", "/tasks/exit", "/tasks/oom", "/tasks/delete", "/containers/delete")
+    for topic in ("/tasks/exit", "/tasks/oom", "/tasks/delete", "/containers/delete")
 ]
 _ENDS = ("/tasks/exit", "/tasks/delete")
 
