@@ -229,6 +229,22 @@ async def test_the_leader_killed_is_not_even_noticed_by_writers(three: Etcd) -> 
         await check(three, load, store)
 
 
+async def test_a_leader_that_hangs_is_left(three: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_client, "ATTEMPT", 1.0)
+    async with using(three) as store:
+        load = Load(store)
+        await load.more()
+        leader = await asyncio.to_thread(three.leader)
+        leader.signal(signal.SIGSTOP)
+        await load.more()
+        await store.sync()
+        leader.signal(signal.SIGCONT)
+        await load.more()
+        await load.stop()
+        assert [outcome for outcome in load.outcomes.values() if isinstance(outcome, StoreError)] == []
+        await check(three, load, store)
+
+
 async def test_etcd_stopped_and_continued(durable: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(etcd_client, "ATTEMPT", 1.0)
     monkeypatch.setattr(etcd_client, "PATIENCE", 2.0)
