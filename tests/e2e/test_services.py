@@ -97,6 +97,30 @@ def test_a_headless_service_has_its_pods_addresses(services: Kubectl) -> None:
     assert len(re.findall(rf"service = \d+ \d+ 8080 \S+\.{re.escape(name)}", shown)) == 2, shown
 
 
+def test_a_load_balancer_has_an_address_of_its_own(services: Kubectl, machine: Machine) -> None:
+    """Out of the box: an address of the pool that leads from this machine and its Pods to the endpoints."""
+    address = eventually(
+        lambda: services("get", "svc", "front", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"), what="one"
+    )
+    assert address.startswith("10.98.0.")
+    line = services("get", "svc", "front", "--no-headers").split()
+    assert line[1] == "LoadBalancer" and line[3] == address
+    assert "EnsuredLoadBalancer" in services("describe", "svc", "front")
+    own = {machine.get(f"http://{address}/").strip() for _ in range(5)}
+    assert len(own) == 1 and own < set(pods(services)), "one of them, always the same"
+    assert fetch(services, f"http://{address}/") in pods(services)
+    check = services("get", "svc", "front", "-o", "jsonpath={.spec.healthCheckNodePort}")
+    answer = json.loads(machine.get(f"http://127.0.0.1:{check}/healthz"))
+    assert answer == {
+        "service": {"namespace": NAMESPACE, "name": "front"}, "localEndpoints": 2, "serviceProxyHealthy": True,
+    }  # fmt: skip
+    services("patch", "svc", "front", "-p", '{"spec":{"type":"ClusterIP"}}')
+    eventually(lambda: services("get", "svc", "front", "-o", "jsonpath={.status}") == '{"loadBalancer":{}}')
+    program = f"import urllib.request as r; r.urlopen('http://{address}/', timeout=20)"
+    assert "Connection refused" in machine.run(sys.executable, "-c", program, check=False).stderr
+    services("delete", "svc", "front")
+
+
 def test_a_service_without_endpoints_refuses_at_once(services: Kubectl, machine: Machine) -> None:
     address = services("get", "svc", "nobody", "-o", "jsonpath={.spec.clusterIP}")
     began = time.monotonic()
