@@ -93,6 +93,8 @@ class InProcess:
     async def watch(self, path: str, *, query: Mapping[str, str] = {}) -> AsyncGenerator[Sequence[WatchEvent], None]:
         answer = await self._send(self._request("GET", path, {**query, "watch": "true"}))
         if isinstance(answer, Response | Stream | Takeover):
+            if isinstance(answer, Response) and answer.status == 404:  # not even the resource's version is known
+                raise errors.path_not_found()
             raise errors.bad_request(f"{path} cannot be watched")
         outlet = _Outlet(answer)
         answer.start(outlet)

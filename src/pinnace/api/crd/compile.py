@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pinnace.api import meta
 from pinnace.api.apply import typed
 from pinnace.api.builtin import version_priority
@@ -79,7 +81,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
         cells=columns.cells(asked),
         from_storage=kind.refresh,
         to_storage=stored.refresh,
-        merges=lambda: typed.of_structural(node),
+        merges=cache(lambda: typed.of_structural(node)),
         custom=Custom(
             list_kind=accepted.get("listKind") or f"{kind.gvk.kind}List",
             schema=node,

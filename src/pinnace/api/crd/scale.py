@@ -32,19 +32,23 @@ def _split(path: str) -> tuple[str, ...]:
     return tuple(path.removeprefix(".").split(".")) if path else ()
 
 
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else go_quote(value)
+
+
 def _at(obj: Object, path: tuple[str, ...], go_type: str) -> Any:
     value: Any = obj
     for index, name in enumerate(path):
         if not isinstance(value, dict):
             where = "." + ".".join(path[:index])
-            shown = f"{go_quote(value)} is of the type {_GO_TYPES[json_type(value)]}, expected map[string]interface{{}}"
+            shown = f"{_plain(value)} is of the type {_GO_TYPES[json_type(value)]}, expected map[string]interface{{}}"
             raise ScaleError(f"{where} accessor error: {shown}")
         if name not in value:
             return _MISSING
         value = value[name]
     wanted = "integer" if go_type == "int64" else "string"
     if json_type(value) != wanted:
-        shown = f"{go_quote(value)} is of the type {_GO_TYPES[json_type(value)]}, expected {go_type}"
+        shown = f"{_plain(value)} is of the type {_GO_TYPES[json_type(value)]}, expected {go_type}"
         raise ScaleError(f".{'.'.join(path)} accessor error: {shown}")
     return value
 

@@ -6,6 +6,7 @@ for the revision near the start, however large the object is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
@@ -60,6 +61,14 @@ def is_stored_form(row: Resource) -> bool:
     """Whether objects are stored in this version."""
     storage = row.storage
     return row.version == storage.version and row.group == storage.group
+
+
+def all_as_stored(items: Sequence[KeyValue], row: Resource) -> bool:
+    """Whether the stored bytes of all ``items`` are known to be what ``row``'s version has to say of them."""
+    if not is_stored_form(row):
+        return False
+    custom = row.custom
+    return custom is None or all(item.mod_revision > custom.revised for item in items)
 
 
 def _as_stored(kv: KeyValue, row: Resource) -> bool:

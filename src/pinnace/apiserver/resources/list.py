@@ -168,14 +168,14 @@ def list_objects(backend: Backend, request: Request, row: Resource) -> Response 
     if not request.shared and chosen.everything and negotiation.of(request).plain:
         whole = page.start == chosen.start and not page.limit and not page.revision
         if whole and (parts := backend.lists.get(chosen.key)) is not None:
-            return Response(200, parts)
+            return Response(200, parts, headers=render.warnings(request))
         items, metadata = _take(backend, chosen, page)
-        if len(items) <= AT_ONCE and codec.is_stored_form(row):
+        if len(items) <= AT_ONCE and codec.all_as_stored(items, row):
             parts = [_opening(row, metadata), b",".join([item.value for item in items]), b"]}\n"]
             if whole and len(items) > SHARED_FROM:
                 backend.lists.put(chosen.key, parts)
-            return Response(200, parts)
-        return _slices(row, metadata, items)
+            return Response(200, parts, headers=render.warnings(request))
+        return _slices(request, row, metadata, items)
     return _selected(backend, request, row, chosen, page)
 
 
@@ -183,14 +183,14 @@ def _opening(row: Resource, metadata: Object) -> bytes:
     return orjson.dumps(render.list_head(row, metadata))[:-1] + b',"items":['
 
 
-async def _slices(row: Resource, metadata: Object, items: list[KeyValue]) -> Response:
+async def _slices(request: Request, row: Resource, metadata: Object, items: list[KeyValue]) -> Response:
     parts = [_opening(row, metadata)]
     for at in range(0, len(items), SLICE):
         values = [codec.rendered(item, row) for item in items[at : at + SLICE]]
         parts.append((b"," if at else b"") + b",".join(values))
         await breathe()
     parts.append(b"]}\n")
-    return Response(200, parts)
+    return Response(200, parts, headers=render.warnings(request))
 
 
 def _take(backend: Backend, chosen: Selection, page: Page) -> tuple[list[KeyValue], Object]:
@@ -228,7 +228,7 @@ async def _selected(backend: Backend, request: Request, row: Resource, chosen: S
         return Response(200, object={**render.list_head(row, metadata), "items": objects})
     wanted = negotiation.of(request)
     if wanted.shape == negotiation.OBJECT and not wanted.yaml and (not wanted.pretty or len(items) > INDENTED):
-        return await _slices(row, metadata, items)
+        return await _slices(request, row, metadata, items)
     head, field, encode = _form(request, row, metadata, wanted, backend.clock.now())
     if not wanted.yaml and len(items) <= (INDENTED if wanted.pretty else SLICE):
         return render.data(request, 200, {**head, field: encode(items)}, wanted)
