@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import etcd, fanout, requests, startup
+from bench import etcd, fanout, loop, requests, startup
 
 LIMIT = 60
 #: figure -> (unit, budget, whether more is better)
@@ -36,6 +36,7 @@ BUDGETS: dict[str, tuple[str, float, bool]] = {
     "merge patch Pods, durable": ("/s", 3000.0, True),
     "watch fan-out, 100 watchers": ("events/s", 100000.0, True),
     "watch fan-out, 500 watchers": ("events/s", 100000.0, True),
+    **{f"loop held, {load}": ("ms", 10.0, False) for load in loop.LOADS},
     # The peer's rates, kube-apiserver's on the same etcd; and what is left of our own on SQLite.
     "etcd: create Pods, durable": ("/s", 1390.0, True),
     "etcd: create Pods, durable, of SQLite's": ("ratio", 0.6, True),
@@ -112,6 +113,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
     "create": one("create Pods, durable", requests.create_pods),
     "patch": one("merge patch Pods, durable", requests.patch_pods),
     "fanout100": one("watch fan-out, 100 watchers", lambda: fanout.fan_out(100)),
+    "loop": loop.figures,
     "etcd": etcd.figures,
     "etcd-fanout": etcd.fan_out,
     "fanout500": one("watch fan-out, 500 watchers", lambda: fanout.fan_out(500)),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.core.cooperate import LARGE
+from pinnace.core.cooperate import LARGE, LARGE_YAML
 
 _NO_EXTRA: Mapping[str, tuple[str, ...]] = {}
 
@@ -149,7 +149,9 @@ class Request:
     @property
     def large(self) -> bool:
         """Whether working on the body would hold the event loop."""
-        return type(self.body) is bytes and len(self.body) > LARGE
+        if type(self.body) is not bytes or len(self.body) <= LARGE_YAML:
+            return False
+        return len(self.body) > LARGE or "yaml" in self.headers.get("content-type", "")
 
     def asks(self, name: str) -> bool:
         """Whether a boolean parameter is given, as anything but 0 and false: as upstream reads them."""

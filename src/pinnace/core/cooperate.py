@@ -12,6 +12,8 @@ Result = TypeVar("Result")
 
 #: Documents of more bytes than this are worked on ``aside``.
 LARGE = 256 * 1024
+#: The same for YAML, which takes some fifty times as long as JSON.
+LARGE_YAML = 16 * 1024
 
 
 @types.coroutine
