@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnace.api import meta
-from pinnace.api.resources import CRON_JOBS, JOBS
+from pinnace.api.resources import CRON_JOBS, JOBS, PODS
 from pinnace.api.types import Object
 from pinnace.controllers import cronjob, cronschedule
 from pinnace.core.clock import parse_timestamp, timestamp
@@ -30,8 +30,6 @@ def cron_job(schedule: str = "*/5 * * * *", **spec: Any) -> Object:
 
 
 async def finish_all(cluster: Cluster) -> None:
-    from pinnace.api.resources import PODS
-
     for pod in await cluster.list(PODS):
         if pod["status"].get("phase") not in ("Succeeded", "Failed"):
             await cluster.set_status(pod, phase="Succeeded")
@@ -100,6 +98,48 @@ async def test_times_missed_while_it_was_down(bare: Cluster) -> None:
     (job,) = await bare.list(JOBS)
     assert int(meta.name(job).rpartition("-")[2]) == int(bare.clock.now()) // 60
     assert "TooManyMissedTimes" in [reason for reason, _ in await bare.events("tick")]
+
+
+async def test_times_are_those_of_its_zone(cluster: Cluster) -> None:
+    """Nine in the morning in Shanghai is one in the morning in UTC."""
+    await cluster.create(CRON_JOBS, cron_job("0 9 * * *", timeZone="Asia/Shanghai"))
+    await cluster.settle(24 * 3600)
+    (job,) = await cluster.list(JOBS)
+    scheduled = meta.annotations(job)["batch.kubernetes.io/cronjob-scheduled-timestamp"]
+    assert datetime.fromisoformat(scheduled).astimezone(UTC).strftime("%H:%M") == "01:00"
+
+
+async def test_a_start_that_comes_too_late_is_left_out(bare: Cluster) -> None:
+    await bare.create(CRON_JOBS, cron_job("0 0 * * *", startingDeadlineSeconds=600))
+    midnight = (int(bare.clock.now()) // 86400 + 1) * 86400
+    await bare.clock.advance(midnight + 3600 - bare.clock.now())
+    await bare.start_controllers()
+    await bare.settle(1)
+    assert await bare.list(JOBS) == []
+    await bare.settle(23 * 3600)
+    assert len(await bare.list(JOBS)) == 1, "the next one is on time"
+
+
+async def test_how_many_ended_jobs_stay(cluster: Cluster) -> None:
+    limits = {"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 2}
+    await cluster.create(CRON_JOBS, cron_job("0 * * * *", **limits))
+    for _ in range(5):
+        await cluster.settle(3600)
+        await finish_all(cluster)
+    (job,) = await cluster.list(JOBS)
+    assert meta.has_condition(job, "Complete")
+    held = await cluster.get(CRON_JOBS, "tick")
+    failing = meta.copy(held)
+    failing["spec"]["jobTemplate"]["spec"] |= {"backoffLimit": 0}
+    await cluster.client.update(CRON_JOBS, failing)
+    for _ in range(5):
+        await cluster.settle(3600)
+        for pod in await cluster.list(PODS):
+            if (pod["status"].get("phase")) not in ("Succeeded", "Failed"):
+                await cluster.set_status(pod, phase="Failed")
+        await cluster.settle()
+    jobs = await cluster.list(JOBS)
+    assert sorted(meta.has_condition(job, "Failed") for job in jobs) == [False, True, True]
 
 
 # -- schedules
