@@ -10,9 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from pinnace.api.apply import fieldset
-from pinnace.api.apply.fieldset import EMPTY, SELF, Set
+from pinnace.api.apply.fieldset import EMPTY, SELF, Set, field_element
 from pinnace.api.apply.typed import ATOMIC, KEYED, OPAQUE, Type
 from pinnace.core.memo import memo
+
+#: Nodes of values without lists and maps inside, by their types and fields: objects of one kind share them.
+KEPT_FLAT = 4096
+_flat: dict[tuple[Type, tuple[str, ...]], Set] = {}
 
 
 class TypedError(ValueError):
@@ -37,24 +41,24 @@ def field_set(type_: Type, value: Any) -> Set:
 def _maps(type_: Type, old: dict[str, Any], new: dict[str, Any], changed: Set, removed: Set) -> None:
     fields, values, present = type_.fields, type_.values, type_.present
     for name, value in new.items():
-        held = old.get(name, old)
-        if held is value:
-            continue
-        of = fields.get(name) or values or OPAQUE
-        if held is old and name not in old:
-            if name not in present:
-                changed[f"f:{name}"] = _whole(of.ready(), value)
+        if name in old:
+            held = old[name]
+            if held is value or (held == value and type(held) is type(value)):
                 continue
+        elif name in present:
             held = present[name]
-        _differ(of, held, value, f"f:{name}", changed, removed)
+        else:
+            changed[field_element(name)] = _whole((fields.get(name) or values or OPAQUE).ready(), value)
+            continue
+        _differ(fields.get(name) or values or OPAQUE, held, value, field_element(name), changed, removed)
     for name, held in old.items():
         if name in new:
             continue
         of = fields.get(name) or values or OPAQUE
         if name in present:
-            _differ(of, held, present[name], f"f:{name}", changed, removed)
+            _differ(of, held, present[name], field_element(name), changed, removed)
         else:
-            removed[f"f:{name}"] = _whole(of.ready(), held)
+            removed[field_element(name)] = _whole(of.ready(), held)
 
 
 def _differ(type_: Type, old: Any, new: Any, element: str, changed: Set, removed: Set) -> None:
@@ -165,20 +169,20 @@ def _whole(type_: Type, value: Any) -> Set:
     if type(value) is dict:
         if type_.map_atomic or not type_.is_map:
             return EMPTY
-        out: Set = {}
-        fields, values = type_.fields, type_.values
-        for name, held in value.items():
+        flat = True
+        for held in value.values():
             kind = type(held)
             if kind is dict or kind is list:
-                out[f"f:{name}"] = _whole((fields.get(name) or values or OPAQUE).ready(), held)
-            else:
-                out[f"f:{name}"] = EMPTY
-        for name, zero in type_.present.items():
-            if name not in value:
-                out[f"f:{name}"] = EMPTY if not isinstance(zero, dict) else _whole(fields[name].ready(), zero)
-        if not out:
-            return EMPTY
-        return {SELF: EMPTY, **(out if len(out) < 2 else dict(sorted(out.items())))}
+                flat = False
+                break
+        if not flat:
+            return _whole_map(type_, value)
+        known = _flat.get((type_, tuple(value)))  # what such a value holds is nothing but names
+        if known is None:
+            if len(_flat) >= KEPT_FLAT:
+                _flat.clear()
+            known = _flat[type_, tuple(value)] = _whole_map(type_, value)
+        return known
     if type(value) is list:
         if type_.list_kind == ATOMIC or not value:
             return EMPTY
@@ -189,6 +193,21 @@ def _whole(type_: Type, value: Any) -> Set:
         }
         return fieldset.ordered({SELF: EMPTY, **out})
     return EMPTY
+
+
+def _whole_map(type_: Type, value: dict[str, Any]) -> Set:
+    out: Set = {}
+    fields, values = type_.fields, type_.values
+    for name, held in value.items():
+        kind = type(held)
+        if kind is dict or kind is list:
+            out[field_element(name)] = _whole((fields.get(name) or values or OPAQUE).ready(), held)
+        else:
+            out[field_element(name)] = EMPTY
+    for name, zero in type_.present.items():
+        if name not in value:
+            out[field_element(name)] = _whole(fields[name].ready(), zero) if isinstance(zero, dict) else EMPTY
+    return {SELF: EMPTY, **(out if len(out) < 2 else {e: out[e] for e in sorted(out)})} if out else EMPTY
 
 
 def _named(type_: Type, value: Any) -> Set | None:

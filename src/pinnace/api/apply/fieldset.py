@@ -30,7 +30,9 @@ class FieldsError(ValueError):
     """Not the form of ``fieldsV1``."""
 
 
+@memo(8192)
 def field_element(name: str) -> str:
+    """The path element of a field: mostly the very same text for the same name."""
     return f"f:{name}"
 
 

@@ -14,8 +14,8 @@ from pinnace.api.types import Object
 from pinnace.core.memo import Remembered, written
 
 _NEVER_METADATA = frozenset(element.removeprefix("f:") for element in NEVER["f:metadata"])
-#: Sets of the specs that were written lately: objects of one template have equal ones.
-_specs: Remembered[tuple[Type, Set]] = Remembered(512)
+#: Sets of what was created lately, by names of labels and spec: objects of one template share one.
+_created: Remembered[tuple[Type, Set]] = Remembered(512)
 
 
 class Versions(Protocol):
@@ -42,30 +42,31 @@ def claimed(live: Any, sent: Any, subresource: str) -> Managed:
 
 def of_new(type_: Type, obj: Object, ignored: Set) -> Set:
     """The fields that somebody owns of an object that was not there before."""
-    rest = {}
-    changed: Set = EMPTY
+    mine: Object = {}
     for name, value in obj.items():
-        if name == "spec" and type(value) is dict:
-            changed = _of_spec(type_, value)
-        elif name == "metadata":
+        if name == "metadata":
             metadata = {field: held for field, held in value.items() if field not in _NEVER_METADATA}
             if metadata:
-                rest["metadata"] = metadata
+                mine["metadata"] = metadata
         elif ignored.get(f"f:{name}", obj) and name != "apiVersion" and name != "kind":
-            rest[name] = value
-    if rest:
-        changed = fieldset.ordered({**compare(type_, {}, rest)[0], **changed})
-    return fieldset.without(changed, ignored)
+            mine[name] = value
+    if "spec" not in mine or len(mine) > 2:
+        return fieldset.without(compare(type_, {}, mine)[0], ignored)
+    text = written([_names(mine.get("metadata")), mine["spec"]])
+    known = _created.get(text)
+    if known is None or known[0] is not type_:
+        known = (type_, fieldset.without(compare(type_, {}, mine)[0], ignored))
+        _created.keep(text, known)
+    return known[1]
 
 
-def _of_spec(type_: Type, spec: Object) -> Set:
-    text = written(spec)
-    known = _specs.get(text)
-    if known is not None and known[0] is type_:
-        return known[1]
-    changed = compare(type_, {}, {"spec": spec})[0]
-    _specs.keep(text, (type_, changed))
-    return changed
+def _names(metadata: Object | None) -> Object | None:
+    """``metadata`` without the values that have no part in its set of fields."""
+    if metadata is None:
+        return None
+    return {
+        name: list(held) if type(held) is dict else held if type(held) is list else 0 for name, held in metadata.items()
+    }
 
 
 def created(type_: Type, obj: Object, who: Identity, api_version: str, now: str, ignored: Set) -> list[Object]:

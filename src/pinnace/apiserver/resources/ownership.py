@@ -176,7 +176,7 @@ def keep_times(new: Object, old: Object) -> None:
     if not entries or not held or entries is held or len(entries) != len(held):
         return
     for mine, theirs in zip(entries, held, strict=True):
-        if mine is theirs:
+        if mine is theirs or mine == theirs:
             continue
         if mine["fieldsV1"] is not theirs["fieldsV1"] and mine["fieldsV1"] != theirs["fieldsV1"]:
             return
