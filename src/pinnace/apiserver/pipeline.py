@@ -24,6 +24,7 @@ from pinnace.apiserver.request import (
     User,
     attributes_of,
 )
+from pinnace.apiserver.resources import consistency
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Answer
 from pinnace.core.clock import Clock
@@ -39,6 +40,7 @@ CACHED_PATHS = 4096
 #: Longer paths are not remembered: who sends them must not be able to fill the memory.
 LONGEST_KEPT = 1024
 READS = frozenset(("get", "list", "watch"))
+_DISCOVERY = ("/api", "/openapi")
 
 Result = Answer | Coroutine[Any, Any, Answer]
 
@@ -160,10 +162,28 @@ class Pipeline:
     def _admit(self, request: Request) -> Result:
         info = request.info
         self._authorize(request.user, info)
-        result: Result = self._router.route(request) if info.is_resource else self._others.route(request)
+        result = self._route_later(request) if self._may_be_outdated(info) else self._route(request)
         if isinstance(result, Coroutine) and not self._long_running(info):
             return self._limited(result, mutating=info.verb not in READS)
         return result
+
+    def _route(self, request: Request) -> Result:
+        return self._router.route(request) if request.info.is_resource else self._others.route(request)
+
+    def _may_be_outdated(self, info: RequestInfo) -> bool:
+        """Whether the answer depends on which resources there are, and another API server may have made one."""
+        if not self._router.remote:
+            return False
+        return not self._router.knows(info) if info.is_resource else info.path.startswith(_DISCOVERY)
+
+    async def _route_later(self, request: Request) -> Answer:
+        try:
+            await self._router.sync()
+        except StoreError as error:
+            if request.info.is_resource:
+                raise consistency.failure(error) from error
+        result = self._route(request)
+        return await result if isinstance(result, Coroutine) else result
 
     @staticmethod
     def _long_running(info: RequestInfo) -> bool:

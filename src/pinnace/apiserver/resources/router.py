@@ -7,7 +7,7 @@ from typing import Any
 
 from pinnace.api import errors
 from pinnace.api.registry import Resource
-from pinnace.apiserver.request import Request
+from pinnace.apiserver.request import Request, RequestInfo
 from pinnace.apiserver.resources import (
     apply_patch,
     consistency,
@@ -64,6 +64,10 @@ class Router:
     async def sync(self) -> None:
         """Have the view hold all that other API servers have answered. Raises StoreError."""
         await self._backend.store.sync()
+
+    def knows(self, info: RequestInfo) -> bool:
+        """Whether there is the resource that is asked for."""
+        return self._backend.registry.get(info.group, info.version, info.resource) is not None
 
     def register(self, group: str, resource: str, subresource: str, handlers: dict[str, Handler]) -> None:
         """Handle ``verb``s of a resource (any version) or subresource by ``handlers`` instead."""
