@@ -6,14 +6,13 @@ from typing import Any
 
 import orjson
 
-from pinnace.api import errors, schema
+from pinnace.api import errors, meta, schema
 from pinnace.api.apply import apply as applying
 from pinnace.api.apply import managers
 from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.auth.authorize import refused
-from pinnace.apiserver.request import Request, attributes_of
+from pinnace.apiserver.request import Request
 from pinnace.apiserver.resources import body, create, ownership, patch, update
 from pinnace.apiserver.resources.backend import Backend, dry_run
 from pinnace.apiserver.response import Response
@@ -38,7 +37,7 @@ def asked(request: Request) -> bool:
 def parse(request: Request) -> Object:
     """The configuration. Raises ApiError 400, 422."""
     ownership.check_options(request, "PatchOptions", applies=True)
-    data = request.body if request.shared else _load(request)
+    data = meta.copy(request.body) if request.shared else _load(request)
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -106,11 +105,7 @@ async def apply(backend: Backend, request: Request, row: Resource) -> Response:
 async def _create(backend: Backend, request: Request, row: Resource, config: Object, *, dry: bool) -> Response | None:
     """None if somebody else has made the object meanwhile."""
     info = request.info
-    if backend.authorizer is not None:
-        attributes = attributes_of(request.user, info, "create")
-        allowed, why = backend.authorizer.authorize(attributes)
-        if not allowed:
-            raise refused(attributes, why)
+    create.authorize(backend, request)
     nothing: Object = {"kind": row.kind, "apiVersion": row.api_version, "metadata": {}}
     whole = backend, request, row, nothing, config
     new = await aside(merged, *whole) if request.large else merged(*whole)

@@ -6,7 +6,8 @@ from pinnace.api import errors, meta
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.request import Request
+from pinnace.apiserver.auth.authorize import refused
+from pinnace.apiserver.request import Request, attributes_of
 from pinnace.apiserver.resources import body, ownership, render
 from pinnace.apiserver.resources.backend import Backend, dry_run, refuse_invalid
 from pinnace.apiserver.response import Response
@@ -23,6 +24,15 @@ async def create(backend: Backend, request: Request, row: Resource) -> Response:
     obj = await aside(body.decode, request, row) if request.large else body.decode(request, row)
     place(obj, row, request.info.namespace)
     return await create_object(backend, request, row, obj, dry=dry)
+
+
+def authorize(backend: Backend, request: Request) -> None:
+    """Whether a request of another verb may create what it names. Raises ApiError 403."""
+    if backend.authorizer is not None:
+        attributes = attributes_of(request.user, request.info, "create")
+        allowed, why = backend.authorizer.authorize(attributes)
+        if not allowed:
+            raise refused(attributes, why)
 
 
 def place(obj: Object, row: Resource, namespace: str) -> None:

@@ -62,6 +62,7 @@ async def update(backend: Backend, request: Request, row: Resource) -> Response:
             raise errors.not_found(row.group, row.plural, info.name)
         if sent["metadata"].get("resourceVersion"):
             raise errors.conflict(row.group, row.plural, info.name)
+        create.authorize(backend, request)
         return await create.create_object(backend, request, row, sent, dry=dry)
     conditional = row.custom is not None or (row.group, row.plural) in CONDITIONAL
     if not info.subresource and not meta.resource_version(sent) and conditional:
