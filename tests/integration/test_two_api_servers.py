@@ -153,6 +153,32 @@ def test_credentials_of_one_are_good_at_the_other(pair: Pair) -> None:
         assert pair.first.api(token=token)("POST", CONFIGMAPS, {"metadata": {"name": "no"}}).status == 403
 
 
+def test_a_custom_resource_defined_at_one_is_served_by_the_other(pair: Pair) -> None:
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    first, second = pair.apis
+    for number, (one, other) in enumerate([(first, second), (second, first)] * 5):
+        plural = f"things{number}"
+        names = {"plural": plural, "singular": f"thing{number}", "kind": f"Thing{number}"}
+        spec = {"group": "example.com", "names": names, "scope": "Namespaced", "versions": [version]}
+        definition = {"metadata": {"name": f"{plural}.example.com"}, "spec": spec}
+        assert one("POST", definitions, definition).status == 201
+        path = f"{definitions}/{plural}.example.com"
+
+        def established(path: str = path, one: Api = one) -> bool:
+            conditions = (one("GET", path).json.get("status") or {}).get("conditions") or ()
+            return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+        wait_for(established, "the definition to be established")
+        found = other("GET", "/apis/example.com/v1").json["resources"]
+        assert plural in [each["name"] for each in found]
+        thing = {"apiVersion": "example.com/v1", "kind": f"Thing{number}", "metadata": {"name": "a"}}
+        answer = other("POST", f"/apis/example.com/v1/namespaces/default/{plural}", thing)
+        assert answer.status == 201, answer.body
+        assert one("DELETE", path).status == 200
+
+
 def test_what_is_created_at_one_is_run_by_the_other(pair: Pair) -> None:
     kubectl = pair.second.kubectl()
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=3")
