@@ -43,6 +43,14 @@ async def test_pods_of_two_nodes(tmp_path: Path) -> None:
         assert await net.node.ask(NODE_IP, 30080) == ("far", NODE_IP)
         assert (await net.pods[0].ask(NODE_IP, 30080))[0] == "far"
 
+        await net.service(
+            "local", "10.96.1.2", 80, node_port=30081, externalTrafficPolicy="Local", externalIPs=["10.98.0.9"]
+        )
+        await net.endpoints("local", 8080, FAR, nodeName="other")
+        assert await net.node.ask("10.98.0.9", 80) == ("far", NODE_IP), "with an address that the other node can answer"
+        assert await net.node.ask("127.0.0.1", 30081) == ("far", NODE_IP)
+        assert await net.pods[0].ask("10.98.0.9", 80) == ("far", A)
+
         await make_node(net, "unreachable", "10.244.8.0/24", "203.0.113.1")
         await net.client.delete(NODES, "other")
         await eventually(lambda: "10.244.7.0/24" not in routes())
