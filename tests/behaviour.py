@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).parent / "golden" / "behaviour.jsonl"
 _UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _GENERATED = re.compile(r"\bgen-[a-z0-9]{5}\b")
+_AGE = re.compile(r"\d+s")
 _VERSION_FIELDS = {"resourceVersion"}
 
 
@@ -33,6 +34,8 @@ class Normaliser:
             return value
         if field in _VERSION_FIELDS and value.isdecimal():
             return self._name("version", value)
+        if _AGE.fullmatch(value):
+            return "<age>"
         value = _UID.sub(lambda found: self._name("uid", found[0]), value)
         value = _GENERATED.sub(lambda found: self._name("generated", found[0]), value)
         return _TIME.sub("<time>", value)
