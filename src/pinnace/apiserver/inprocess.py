@@ -53,6 +53,8 @@ class InProcess:
         if obj is None:
             import orjson
 
+            if answer.status == 404 and answer.content_type.startswith("text/"):  # no such group or version
+                raise errors.path_not_found()
             obj = cast(Object, orjson.loads(_joined(answer)))
         if answer.status >= 400:
             raise ApiError.from_status(obj)

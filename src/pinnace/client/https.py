@@ -214,7 +214,8 @@ def error_of(status: int, data: bytes) -> ApiError:
         obj = None
     if isinstance(obj, dict) and obj.get("kind") == "Status":
         return ApiError.from_status(obj)
-    return ApiError(status, "", data.decode("utf-8", "replace").strip() or f"the server answered {status}")
+    reason = "NotFound" if status == 404 else ""  # a group or version that is not served is answered in plain text
+    return ApiError(status, reason, data.decode("utf-8", "replace").strip() or f"the server answered {status}")
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:

@@ -24,13 +24,18 @@ Program = evaluate.Program
 
 def compiled(text: str, variables: Mapping[str, Type]) -> tuple[Program, Type, frozenset[str]]:
     """The program, the type of its result, and the variables that it uses. Raises CompileError, worded as cel-go."""
-    tree, program = _parsed(text)
-    checked = checker.check(text, tree, variables)
-    return program, checked.result, checked.used
+    checked = checker.check(text, _tree(text), variables)
+    return _program(text), checked.result, checked.used
+
+
+# What does not depend on the variables' types is kept: the same rules come again with every version and update.
 
 
 @lru_cache(maxsize=2048)
-def _parsed(text: str) -> tuple[syntax.Node, Program]:
-    """What does not depend on the variables' types. The same rules come again with every version and update."""
-    tree = syntax.parse(text)
-    return tree, Program(tree)
+def _tree(text: str) -> syntax.Node:
+    return syntax.parse(text)
+
+
+@lru_cache(maxsize=2048)
+def _program(text: str) -> Program:
+    return Program(_tree(text))
