@@ -1,8 +1,10 @@
 """An image registry for tests: the read side of the OCI distribution API over plain HTTP, for the images in OCI layout
-tarballs. ``python -m tests.registry PORT ARCHIVE...`` prints ``ready`` when it listens on 127.0.0.1."""
+tarballs. What is in ``private/`` is for ``PRIVATE_USER`` with ``PRIVATE_PASSWORD`` only.
+``python -m tests.registry PORT ARCHIVE...`` prints ``ready`` when it listens on 127.0.0.1."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -10,6 +12,7 @@ import tarfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+PRIVATE_USER, PRIVATE_PASSWORD = "ann", "s3cret"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -40,7 +43,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/v2/":
+        wanted = "Basic " + base64.b64encode(f"{PRIVATE_USER}:{PRIVATE_PASSWORD}".encode()).decode()
+        if path.startswith("/v2/private/") and self.headers.get("Authorization") != wanted:
+            self._refuse()
+        elif path == "/v2/":
             self._answer(b"{}", "application/json", "")
         elif found := re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", path):
             digest = found[2] if ":" in found[2] else self.server.tags.get((found[1], found[2]), "")
@@ -58,6 +64,12 @@ class Handler(BaseHTTPRequestHandler):
             self._missing()
         else:
             self._answer(content, media_type, digest)
+
+    def _refuse(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="test"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _missing(self) -> None:
         body = b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}'

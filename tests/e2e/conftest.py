@@ -25,6 +25,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         images.nginx(directory),
         images.nginx(directory, "v2", "nginx v2"),
         images.perl(directory),
+        images.busybox(tmp_path_factory.mktemp("private"), ["docker.io/private/tool:v1"]),
         *images.seeds(directory),
     ]
 

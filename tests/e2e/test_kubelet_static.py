@@ -145,3 +145,24 @@ async def test_pods_that_the_node_does_not_take(node: Node) -> None:
     assert await node.exec("allowed", "cat", "/proc/sys/kernel/shmmni") == "8192\n"
     await node.client.delete(PODS, "large", "default")
     await node.wait_gone("large")
+
+
+async def test_what_this_node_cannot_do_is_said_and_not_left_out(node: Node) -> None:
+    container = {"name": "main", "command": SLEEP}
+    await node.pod("users", {"hostUsers": False, "containers": [container]})
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": "Enabled"}
+    spec = {"containers": [{**container, "volumeMounts": [mount]}], "volumes": [{"name": "v", "emptyDir": {}}]}
+    await node.pod("recursive", spec)
+    text = "recursive read-only mounts are not supported by the container runtime"
+
+    def refused(pod: dict[str, Any]) -> bool:
+        (status,) = pod["status"].get("containerStatuses") or [{}]
+        waiting = status.get("state", {}).get("waiting")
+        return bool(waiting == {"reason": "CreateContainerConfigError", "message": text})
+
+    await node.wait("recursive", refused)
+    why = 'Failed to create pod sandbox: RuntimeClass handler "" does not support user namespaces'
+    deadline = time.monotonic() + PATIENCE
+    while ("FailedCreatePodSandBox", why) not in await node.events("users"):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)

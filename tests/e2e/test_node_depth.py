@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import MANIFESTS
 from tests.machine import Machine, eventually
+from tests.registry import PRIVATE_PASSWORD, PRIVATE_USER
 from tests.tools import Kubectl
 
 NAMESPACE = "depth"
@@ -179,6 +180,26 @@ def test_images_and_configurations_that_cannot_be_had(depth: Kubectl, machine: M
     profiles.mkdir(exist_ok=True)
     (profiles / "mine.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
     ready(depth, "unprofiled")
+
+
+def test_an_image_that_only_some_may_pull(depth: Kubectl) -> None:
+    account = [
+        "--docker-server=docker.io",
+        f"--docker-username={PRIVATE_USER}",
+        f"--docker-password={PRIVATE_PASSWORD}",
+    ]
+    depth("create", "secret", "docker-registry", "pass", *account)
+    spec = {"containers": [{"name": "main", "image": "private/tool:v1", "command": ["sleep", "1000"]}]}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"}, "spec": spec}
+    depth("apply", "-f", "-", input=json.dumps(body))
+    waiting(depth, "stranger", "ImagePullBackOff")
+    shown = depth("describe", "pod", "stranger")
+    assert 'Failed to pull image "private/tool:v1"' in shown and "401 Unauthorized" in shown
+    body = {**body, "metadata": {"name": "member"}, "spec": {**spec, "imagePullSecrets": [{"name": "pass"}]}}
+    depth("apply", "-f", "-", input=json.dumps(body))
+    ready(depth, "member")
+    shown = depth("describe", "pod", "member")
+    assert 'Successfully pulled image "private/tool:v1" in ' in shown
 
 
 # -- debugging

@@ -71,7 +71,7 @@ def _auth(registry: str, entry: dict[str, Any]) -> dict[str, str]:
             username, _, password = base64.b64decode(str(entry["auth"])).decode().partition(":")
         except (ValueError, binascii.Error) as error:
             raise CredentialsError(f"the auth of registry {registry} is not base64 of user:password") from error
-    auth = {"username": username, "password": password, "server_address": registry.partition("/")[0]}
+    auth = {"username": username, "password": password}  # and no server_address: mirrors are other servers
     if entry.get("identitytoken"):
         auth["identity_token"] = str(entry["identitytoken"])
     return auth

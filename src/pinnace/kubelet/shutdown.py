@@ -137,7 +137,7 @@ class NodeShutdown:
             await process.wait()
         if not self._told:
             self._told = True
-            log.warning("shutdownGracePeriod has no effect: cannot listen to logind with %s", " ".join(command[:4]))
+            log.warning("shutdownGracePeriod has no effect: systemd-inhibit and busctl cannot listen to a logind here")
         await self._clock.sleep(AGAIN, routine=True)
 
 

@@ -120,6 +120,9 @@ class MachinePreparation:
                 f"Failed to create pod sandbox: RuntimeClass {spec['runtimeClassName']!r}: not supported by this node"
             )
             raise StartFailure("CreatePodSandboxError", text, event="FailedCreatePodSandBox")
+        if spec.get("hostUsers") is False:
+            text = 'Failed to create pod sandbox: RuntimeClass handler "" does not support user namespaces'
+            raise StartFailure("CreatePodSandboxError", text, event="FailedCreatePodSandBox", hold=60.0)
         name = "" if spec.get("hostNetwork") else self._hostname(pod)
         conf = self._resolv_conf(pod)
         sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
@@ -246,6 +249,12 @@ class MachinePreparation:
         termination_path: str,
     ) -> list[Config]:
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
+        if spec.get("volumeDevices"):
+            raise env.config_error(
+                f"container {spec['name']}: block volumes (volumeDevices) are not supported by this node"
+            )
+        if any(mount.get("recursiveReadOnly") == "Enabled" for mount in spec.get("volumeMounts") or ()):
+            raise env.config_error("recursive read-only mounts are not supported by the container runtime")
         found: list[Config] = []
         for mount in spec.get("volumeMounts") or ():
             volume = volumes[mount["name"]]

@@ -15,8 +15,8 @@ from pinnace.kubelet.server.http import Refusal
 TOKEN_REVIEWS = GVR("authentication.k8s.io", "v1", "tokenreviews")
 REVIEWS = GVR("authorization.k8s.io", "v1", "subjectaccessreviews")
 MASTERS = "system:masters"
-#: Seconds that an answer is good for.
-REMEMBERED = 60.0
+#: Seconds that an answer is good for, and one that refuses.
+REMEMBERED, REFUSED = 60.0, 5.0
 ANSWERS = 4096
 _SUBRESOURCES = {
     "stats": "stats",
@@ -60,7 +60,8 @@ class Access:
         known = self._answers.get(asked)
         now = self._clock.monotonic()
         if known is None or known[0] < now:
-            known = now + REMEMBERED, await self._ask(user, groups, verb, part)
+            allowed = await self._ask(user, groups, verb, part)
+            known = now + (REMEMBERED if allowed else REFUSED), allowed
             if len(self._answers) >= ANSWERS:
                 self._answers.clear()
             self._answers[asked] = known
