@@ -99,24 +99,28 @@ class Informer:
     # -- feeding
 
     async def run(self) -> None:
-        """List, then watch, for ever; after a failure again with a back-off of 0.1 to 30 s."""
+        """List, then watch, for ever; after a failure again with a back-off of 0.1 to 30 s. What fails again and again
+        is told of once."""
         backoff = Backoff(base=0.1, cap=30.0)
         random = Random()
-        version = ""
+        version = told = ""
         while True:
             try:
                 if not version:
                     version = await self._list()
                     backoff.forget(self.gvr)
+                    told = ""
                 before, began = version, self._clock.monotonic()
                 version = await self._watch(version, backoff)
+                told = ""
                 if version == before and self._clock.monotonic() - began < SHORT_WATCH:
                     await self._clock.sleep(jitter(backoff.next(self.gvr), 0.5, random))
             except (ApiError, OSError, TimeoutError) as error:
                 if is_reason(error, "Expired", "Gone"):
                     version = ""
                     log.debug("watch of %s is too old, listing again", self.gvr.group_resource)
-                else:
+                elif str(error) != told:
+                    told = str(error)
                     log.warning("cannot list or watch %s: %s", self.gvr.group_resource, error)
                 await self._clock.sleep(jitter(backoff.next(self.gvr), 0.5, random))
 

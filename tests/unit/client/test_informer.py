@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from pinnace.api.errors import expired
 from pinnace.api.resources import PODS
 from pinnace.api.types import Object
@@ -140,4 +142,19 @@ async def test_a_handler_that_fails_does_not_stop_the_others():
     await server.feed.put([WatchEvent("ADDED", pod("a", 2))])
     await clock.settle()
     assert told == [("add", "a2")]
+    task.cancel()
+
+
+async def test_what_fails_again_and_again_is_told_of_once(caplog: pytest.LogCaptureFixture):
+    server = FakeServer()
+    _, clock, _, task = await start(server)
+    for _ in range(3):
+        await server.feed.put(OSError("refused"))
+        await clock.advance(31)
+    assert [record.getMessage() for record in caplog.records] == ["cannot list or watch pods: refused"]
+    await server.feed.put([WatchEvent("ADDED", pod("a", 7))])
+    await server.feed.put(None)
+    await server.feed.put(OSError("refused"))
+    await clock.advance(31)
+    assert len(caplog.records) == 2
     task.cancel()
