@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pinnace.api import meta
-from pinnace.api.crd.values import json_type
+from pinnace.api.crd.structural import json_type
 from pinnace.api.errors import FieldError, bad_request, go_quote, internal, invalid_value
 from pinnace.api.registry import ScalePaths
 from pinnace.api.types import Object

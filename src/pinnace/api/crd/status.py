@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from pinnace.api import meta
-from pinnace.api.crd import schemas
 from pinnace.api.errors import go_quote
 from pinnace.api.types import Object
 
@@ -162,6 +161,8 @@ def approval_condition(definition: Object) -> Object | None:
 
 def non_structural(definition: Object) -> Object | None:
     """The condition NonStructuralSchema, of definitions stored before their schemas had to be structural."""
+    from pinnace.api.crd import schemas
+
     problems = []
     if definition["spec"].get("preserveUnknownFields"):
         problems.append("spec.preserveUnknownFields: Invalid value: true: must be false")

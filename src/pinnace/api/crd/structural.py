@@ -12,6 +12,13 @@ from typing import Any
 
 from pinnace.api.types import Object
 
+#: What schemas call the types of JSON values.
+TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+
+
+def json_type(value: Any) -> str:
+    return "null" if value is None else TYPES.get(type(value), "object")
+
 
 class Structural:
     """One node. ``node`` is the schema's own JSON, for what is only validation."""

@@ -16,7 +16,7 @@ import orjson
 from pinnace.api import errors
 from pinnace.api.crd import formats, patterns
 from pinnace.api.crd.listtypes import key_of
-from pinnace.api.crd.structural import Structural
+from pinnace.api.crd.structural import TYPES, Structural, json_type
 from pinnace.api.errors import FieldError
 from pinnace.api.patches.json_patch import equal
 from pinnace.api.types import Object
@@ -24,12 +24,7 @@ from pinnace.api.types import Object
 Found = list[FieldError]
 #: The place that upstream names where an error belongs to no field.
 NOWHERE = "<nil>"
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 _INT32, _INT64 = 1 << 31, 1 << 63
-
-
-def json_type(value: Any) -> str:
-    return "null" if value is None else _TYPES.get(type(value), "object")
 
 
 def go_number(value: float) -> str:
@@ -155,7 +150,7 @@ class Validator:
 
     def _fits(self, value: Any, kind: type) -> bool:
         for wanted in self._types:
-            if _TYPES.get(kind) == wanted:
+            if TYPES.get(kind) == wanted:
                 return True
             if kind is int and wanted == "number":
                 return True
