@@ -371,7 +371,7 @@ async def test_claims_on_directories_of_the_node(node: Node) -> None:
     volumes = [{"name": n, "persistentVolumeClaim": {"claimName": n}} for n in ("pv-host", "pv-local")]
     mounts = [{"name": n, "mountPath": f"/{n}"} for n in ("pv-host", "pv-local")]
     spec = {"containers": [shell("echo a >/pv-host/x; echo b >/pv-local/y; sleep 1000", volumeMounts=mounts)]}
-    await node.pod("claims", {**spec, "volumes": volumes})
+    await node.pod("claims", {**spec, "volumes": volumes, "securityContext": {"fsGroup": 3000}})
     text = 'MountVolume.SetUp failed for volume "pv-local" : persistentvolumeclaim "pv-local" not bound'
     for _ in range(60):
         if ("FailedMount", text) in await node.events("claims"):
@@ -385,6 +385,8 @@ async def test_claims_on_directories_of_the_node(node: Node) -> None:
             break
         await asyncio.sleep(0.05)
     assert ((node.directory / "made" / "x").read_text(), (local / "y").read_text()) == ("a\n", "b\n")
+    assert ((local / "y").stat().st_gid, (local / "y").parent.stat().st_mode & 0o2070) == (3000, 0o2070)
+    assert (node.directory / "made" / "x").stat().st_gid == 0, "a directory of the node's own is nobody's to give"
 
 
 async def test_names_are_resolved_as_the_policy_says(node: Node) -> None:

@@ -70,3 +70,9 @@ async def test_pods_are_ended_when_the_node_runs_short_and_when_they_take_too_mu
         assert await condition(node, "MemoryPressure") == ("False", "KubeletHasSufficientMemory")
         await node.pod("again", {"containers": [container]})
         await node.wait_ready("again")
+
+        image = await node.kubelet.runtime.image("docker.io/library/busybox:latest")
+        assert image is not None
+        assert await node.kubelet.images.remove_unused() == 0, "it came from a file, and is in use"
+        await node.kubelet.runtime.remove_image(image.id)
+        assert await node.kubelet.runtime.image("docker.io/library/busybox:latest") is None

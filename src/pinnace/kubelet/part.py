@@ -156,7 +156,7 @@ class Kubelet:
         if tls is not None:
             self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name), chosen)
         self._health = HealthServer(clock)
-        self._images = ImageCollector(
+        self.images = ImageCollector(
             runtime,
             self._recorder,
             clock,
@@ -172,7 +172,7 @@ class Kubelet:
             chosen,
             self.stats,
             self.manager,
-            self._images,
+            self.images,
             self.agent,
             self.gate,
             self._recorder,
@@ -231,7 +231,7 @@ class Kubelet:
         self._tasks.forever(self._report, name="status")
         self._tasks.forever(self._volumes.keep_current, name="volumes")
         self._tasks.forever(self._show_static_pods, name="mirrors")
-        self._tasks.forever(self._images.run, name="images")
+        self._tasks.forever(self.images.run, name="images")
         self._tasks.forever(self.pressure.run, name="pressure")
         if self.configuration.shutdown_periods():
             self._tasks.forever(self.shutdown.listen, name="shutdown")
