@@ -29,6 +29,9 @@ POOL = 16
 #: Seconds until a request without an answer is given up; watches and logs have no limit once they are answered.
 TIMEOUT = 60.0
 TOKEN_SECONDS = 60.0
+#: Times that a request is sent whose server says "later", and the most seconds that it may ask for.
+ATTEMPTS = 10
+LONGEST_WAIT = 60
 #: After 30 s of silence three questions, 10 s apart; data that nobody acknowledges for a minute.
 _KEEPALIVE = (
     (socket.TCP_KEEPIDLE, 30),
@@ -99,14 +102,19 @@ class Https:
     async def _whole(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, content_type: str
     ) -> bytes:
-        async with clocks.timeout(self._clock, TIMEOUT):
-            connection, answer = await self._send(method, path, query, body, content_type)
-            try:
-                data = await answer.read()
-            except BaseException:
-                connection.close()
-                raise
-        self._give_back(connection, answer)
+        for attempt in range(ATTEMPTS):
+            async with clocks.timeout(self._clock, TIMEOUT):
+                connection, answer = await self._send(method, path, query, body, content_type)
+                try:
+                    data = await answer.read()
+                except BaseException:
+                    connection.close()
+                    raise
+            self._give_back(connection, answer)
+            delay = retry_after(answer)
+            if delay is None or attempt == ATTEMPTS - 1:
+                break
+            await self._clock.sleep(delay)
         if answer.status >= 400:
             raise error_of(answer.status, data)
         return data
@@ -204,6 +212,15 @@ def _event(line: bytes) -> WatchEvent:
     if raw["type"] == "ERROR":
         raise ApiError.from_status(raw["object"])
     return WatchEvent(raw["type"], raw["object"])
+
+
+def retry_after(answer: HttpAnswer) -> float | None:
+    """Seconds to wait before the same request is sent again; None if the server does not ask for that: it has not
+    begun to work on one that it answers so."""
+    text = answer.headers.get("retry-after", "")
+    if (answer.status == 429 or answer.status >= 500) and text.isascii() and text.isdecimal():
+        return float(min(int(text[:6]), LONGEST_WAIT))
+    return None
 
 
 def error_of(status: int, data: bytes) -> ApiError:
