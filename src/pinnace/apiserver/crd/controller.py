@@ -17,6 +17,7 @@ from pinnace.apiserver.crd.registrar import DEFINITIONS, PREFIX
 from pinnace.apiserver.resources import codec
 from pinnace.client.client import Client
 from pinnace.core.clock import Clock, timestamp
+from pinnace.core.cooperate import aside
 from pinnace.core.supervisor import Tasks
 from pinnace.core.workqueue import WorkQueue
 from pinnace.store.protocol import KeyValue, Store, prefix_end
@@ -66,7 +67,8 @@ class Controller:
             return
         others = [other for other in self._of_group(group) if meta.name(other) != name]
         check = self._checked.get(name) != meta.generation(definition)
-        wanted = status.desired(definition, others, timestamp(self._clock.now()), check_schema=check)
+        now = timestamp(self._clock.now())
+        wanted = await aside(lambda: status.desired(definition, others, now, check_schema=check))
         self._checked[name] = meta.generation(definition)
         held = definition.get("status") or {}
         if wanted != held:
