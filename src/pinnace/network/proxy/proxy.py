@@ -21,6 +21,7 @@ from pinnace.api.types import Object
 from pinnace.client.informer import Informers
 from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock
+from pinnace.core.cooperate import breathe
 from pinnace.core.supervisor import Tasks
 from pinnace.network import conntrack
 from pinnace.network.proxy import firewall, health, hostports, nft, rules, skeleton
@@ -34,8 +35,8 @@ from pinnace.network.slices import index_by_service, service_of, slices_of
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: Services computed before the event loop gets its turn.
-SLICE = 50
+#: Services computed before the event loop gets its turn, and slices of a Service from which a thread computes it.
+SLICE, LARGE = 20, 4
 #: Seconds between two looks whether the table is still there.
 CHECK = 30.0
 
@@ -142,12 +143,12 @@ class Proxy:
         while self._dirty:
             part = [self._dirty.pop() for _ in range(min(SLICE, len(self._dirty)))]
             checks.update({key: self._check_of(key) for key in part})
-            change = change.then(self._table.apply({key: self._wanted(key) for key in part}))
-            await asyncio.sleep(0)
+            change = change.then(self._table.apply({key: await self._wanted(key) for key in part}))
+            await breathe()
+        await self._health.update(checks)
         chains = self._chains.covering(change.add.values())
         if change or replace:
             await self._write(change, chains, replace=replace or chains != self._chains)
-        await self._health.update(checks)
         if not self._dirty:
             self.current.set()
 
@@ -165,14 +166,17 @@ class Proxy:
             await self._blocking(lambda: conntrack.forget_udp(gone))
             self._gone -= gone
 
-    def _wanted(self, key: str) -> dict[Element, str]:
+    async def _wanted(self, key: str) -> dict[Element, str]:
         if key.startswith(hostports.PREFIX):
             pod = self._pods.by_key(key.removeprefix(hostports.PREFIX))
             return hostports.elements(pod) if pod is not None else {}
         service = self._services.by_key(key)
         if service is None:
             return {}
-        return rules.elements(service, slices_of(self._slices, key), self._place, self._table.of(key))
+        slices, before = slices_of(self._slices, key), self._table.of(key)
+        if len(slices) >= LARGE:
+            return await self._blocking(partial(rules.elements, service, slices, self._place, before))
+        return rules.elements(service, slices, self._place, before)
 
     def _check_of(self, key: str) -> tuple[int, health.Check] | None:
         service = self._services.by_key(key)
@@ -226,8 +230,8 @@ def newly_served(change: Change) -> set[conntrack.Gone]:
     found: set[conntrack.Gone] = set()
     for element in change.add.keys() - change.remove.keys():
         parts = element.key.split(" . ")
-        if element.of == "services" and parts[1] == "udp":
+        if element.of in ("services", "inside") and parts[1] == "udp":
             found.add(conntrack.Gone(parts[0], int(parts[2]), conntrack.NOWHERE))
-        elif element.of == "nodeports" and parts[0] == "udp":
+        elif element.of in ("nodeports", "inside_nodeports") and parts[0] == "udp":
             found.add(conntrack.Gone("", int(parts[1]), conntrack.NOWHERE))
     return found
