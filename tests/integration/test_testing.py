@@ -205,6 +205,29 @@ def test_a_node_that_stops_is_noticed_and_its_pods_go_elsewhere(pinnace: Pinnace
 
 
 @pytest.mark.pinnace(virtual_time=START)
+def test_controllers_and_scheduler_fail_and_come_back(pinnace: Pinnace, namespace: str):
+    client = pinnace.client(namespace=namespace)
+
+    def available() -> int:
+        return int(client.get("deployments", "web")["status"].get("availableReplicas", 0))
+
+    for part in ("controllers", "scheduler"):
+        pinnace.parts.stop(part)
+    client.create(deployment("web", 2))
+    pinnace.advance("10m")
+    assert client.list("pods") == []
+    pinnace.parts.start("controllers")
+    pinnace.advance("5s")
+    assert [found["status"]["phase"] for found in client.list("pods")] == ["Pending", "Pending"]
+    assert available() == 0
+    pinnace.parts.start("scheduler")
+    pinnace.advance("5s")
+    assert available() == 2
+    with pytest.raises(LookupError, match="those are: controllers, scheduler"):
+        pinnace.parts.stop("apiserver")
+
+
+@pytest.mark.pinnace(virtual_time=START)
 def test_the_same_happens_every_time(pinnace: Pinnace):
     def run() -> list[tuple[str, str]]:
         with start(virtual_time=START) as cluster:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = '''
+TESTS = """
 import asyncio
 import os
 
@@ -68,7 +68,7 @@ async def test_and_the_next_one_has_none(pinnace, namespace):
     assert len(pinnace.faults) == 0
     await asyncio.sleep(0)
     assert pinnace.client(namespace=namespace).list("configmaps") is not None
-'''
+"""
 INI = """
 [pytest]
 pinnace_simulated_nodes = 2

@@ -72,6 +72,18 @@ class Cluster:
         """What runs, in the order in which it was started."""
         return tuple(self._started)
 
+    async def end_part(self, name: str) -> None:
+        """Stop ``controllers`` or ``scheduler`` while the rest goes on. Idempotent."""
+        for part in [part for part in self._started if part.name == name]:
+            self._started.remove(part)
+            await part.stop()
+
+    async def begin_part(self, name: str) -> None:
+        """Start what ``end_part`` stopped, anew. Idempotent."""
+        if not any(part.name == name for part in self._started):
+            build = {"controllers": self._elected_controllers, "scheduler": self._elected_scheduler}[name]
+            await self._start_in_turn({name: build})
+
     # -- start
 
     async def start(self, limit: float) -> None:

@@ -32,6 +32,7 @@ from pinnace.testing.interceptor import Interceptor
 from pinnace.testing.nodes import Nodes
 from pinnace.testing.options import Options
 from pinnace.testing.outside import Outside
+from pinnace.testing.parts import Parts
 from pinnace.testing.thread import LoopThread
 
 T = TypeVar("T")
@@ -159,6 +160,11 @@ class Pinnace:
             if isinstance(part, SimulatedNodes):
                 return Nodes(self._call, part)
         raise RuntimeError("this cluster has no nodes: start it with the part 'node' and simulated_nodes of at least 1")
+
+    @property
+    def parts(self) -> Parts:
+        """The controllers and the scheduler, to be stopped and started."""
+        return Parts(self._call, self._running)
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
