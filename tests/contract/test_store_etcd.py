@@ -308,12 +308,19 @@ async def test_a_watch_cut_off_misses_nothing(fast: Etcd, link: Link) -> None:
         await other.commit(Txn((), [Put("/n/a", b"1")]))
         await store.sync()
         await link.cut()
-        for i in range(5):
+        for i in range(300):
             await other.commit(Txn((), [Put(f"/n/{i}", b"x")]))
+        together = [f"/n/many-{i:04}" for i in range(1000)]
+        await other.commit(Txn((), [Put(key, b"x") for key in together]))
         await other.commit(Txn((), [Delete("/n/a")]))
+        batches: list[set[int]] = []
+        store.watch("/n/", "/n0", store.revision, lambda events: batches.append({e.revision for e in events or ()}))
         await link.connect()
         assert await store.sync() == other.revision
-        assert [event.key for event in seen] == ["/n/a", *(f"/n/{i}" for i in range(5)), "/n/a"]
+        assert [event.key for event in seen] == ["/n/a", *(f"/n/{i}" for i in range(300)), *together, "/n/a"]
+        told = [revision for batch in batches for revision in sorted(batch)]
+        assert len(told) == len(set(told)), "a revision is told of at once"
+        assert len(batches) > 2, "many are told of in turns"
 
 
 async def test_what_was_compacted_away_is_made_up_for(fast: Etcd, link: Link) -> None:

@@ -21,13 +21,15 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
 from pinnace.core.clock import Timer
+from pinnace.core.cooperate import breathe
 from pinnace.core.supervisor import Tasks
 from pinnace.store.backends.etcd_client import ATTEMPT, LONGEST_PAUSE, PATIENCE, PAUSE, EtcdClient, RefusedError
 from pinnace.store.backends.etcd_keys import Keys
@@ -36,9 +38,13 @@ from pinnace.store.mvcc import View
 from pinnace.store.protocol import Event, KeyValue, Stamp, StoreError, UnavailableError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+_revision_of: Callable[[Event], int] = attrgetter("revision")
 
 #: Most revisions of history that are loaded.
 HISTORY = 5_000
+#: Events taken in at once.
+SLICE = 200
 #: Keys per page.
 PAGE = 1_000
 #: Seconds that a watch may be silent about a revision that is waited for. Fewer for some time after writes elsewhere
@@ -59,6 +65,21 @@ class _CompactedError(Exception):
 
 class _ForeignError(StoreError):
     """Somebody else keeps objects where ours are."""
+
+
+class _ReplacedError(StoreError):
+    """This is not the etcd that was loaded."""
+
+
+def _in_slices(items: Sequence[T], revision_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """``items``, in order of their revisions, some at a time but never a part of a revision."""
+    start = 0
+    while start < len(items):
+        end = start + SLICE
+        while end < len(items) and revision_of(items[end]) == revision_of(items[end - 1]):
+            end += 1
+        yield items[start:end]
+        start = end
 
 
 class Feed:
@@ -151,38 +172,48 @@ class Feed:
                 "form that Pinnace does not read: choose another --etcd-prefix"
             )
         revision = raw.mod_revision
-        return KeyValue(key, self._stamp(raw.value, revision), raw.create_revision, revision, raw.version)
+        try:
+            value = self._stamp(raw.value, revision)
+        except ValueError as error:
+            raise _ForeignError(f"what etcd holds under {raw.key.decode()} cannot be read: {error}") from error
+        return KeyValue(key, value, raw.create_revision, revision, raw.version)
 
     # -- following
 
     async def _run(self) -> None:
         pause = PAUSE
+        behind = False  # etcd no longer has what comes next
         while self.broken is None:
             endpoint = self._client.endpoint
             try:
                 self._check(await self._client.revision())
-                if self.broken is None:
-                    pause = PAUSE
-                    await self._follow(endpoint)
+                if behind:
+                    await self._relist()
+                    behind = False
+                pause = PAUSE
+                await self._follow(endpoint)
             except _CompactedError as error:
                 log.warning("%s, newer than what was seen last: reading everything anew", error)
-                await self._relist()
-            except _ForeignError as error:
+                behind = True
+            except (_ForeignError, _ReplacedError) as error:
                 self._break(str(error))
             except StoreError as error:
                 log.info("the watch of etcd waits: %s", error)
             except grpc.aio.AioRpcError as error:
                 log.info("the watch of etcd at %s ended: %s", endpoint.address, error.details())
                 self._client.blame(endpoint)
+            except Exception as error:
+                log.exception("the view of etcd cannot go on")
+                self._break(f"what etcd holds cannot be read ({error}): restart Pinnace")
             await self._client.clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _check(self, header: Any) -> None:
-        """Refuse to go on with another database than the one that was loaded: its revisions mean something else."""
+        """Raises _ReplacedError for another database than the one that was loaded: its revisions mean other things."""
         if header.cluster_id != self._cluster:
-            self._break("etcd is another cluster now (restored from a backup?): restart Pinnace")
-        elif header.revision < self._view.revision:
-            self._break(
+            raise _ReplacedError("etcd is another cluster now (restored from a backup?): restart Pinnace")
+        if header.revision < self._view.revision:
+            raise _ReplacedError(
                 f"etcd has gone back from revision {self._view.revision} to {header.revision} (restored from a "
                 "backup?): restart Pinnace"
             )
@@ -208,7 +239,10 @@ class Feed:
             await call.write(self._watch_from(self._view.revision + 1))
             async for answer in call:
                 if answer.events:
-                    self._take(answer.events)
+                    for events in _in_slices(answer.events, lambda event: int(event.kv.mod_revision)):
+                        self._take(events)
+                        if len(events) < len(answer.events):
+                            await breathe()
                 elif answer.canceled:
                     if answer.compact_revision:
                         raise _CompactedError(answer.compact_revision)
@@ -264,13 +298,12 @@ class Feed:
             self._wake()
 
     async def _relist(self) -> None:
-        """Find out what has changed, where etcd no longer tells."""
-        try:
-            revision, items = await self._load(0)
-        except StoreError as error:
-            log.info("reading etcd anew waits: %s", error)
-            return
-        self._advance(self._compare({item.key: item for item in items}, revision), revision)
+        """Find out what has changed, where etcd no longer tells. Raises StoreError."""
+        revision, items = await self._load(0)
+        for events in _in_slices(self._compare({item.key: item for item in items}, revision), _revision_of):
+            self._advance(events, events[-1].revision)
+            await breathe()
+        self._advance([], revision)
         self._view.compact(revision)
 
     def _compare(self, found: dict[str, KeyValue], revision: int) -> list[Event]:
