@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,7 +127,7 @@ def main(wanted: list[str]) -> int:
             f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr
         )
         return 2
-    given_up = 0
+    given_up, began = 0, time.monotonic()
     for name in wanted or MEASUREMENTS:
         try:
             with limited(name):
@@ -135,6 +136,7 @@ def main(wanted: list[str]) -> int:
         except TimeoutError as error:
             print(error, file=sys.stderr)
             given_up += 1
+    print(f"measured in {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 1 if given_up else 0
 
 

@@ -16,7 +16,7 @@ from bench import fanout
 from bench.cluster import Running, cluster
 from bench.requests import API_SERVER_ONLY, CREATE, pod, prepare, wrk
 
-SECONDS = 5
+SECONDS = 4
 POD = "/api/v1/namespaces/default/pods/p0"
 
 

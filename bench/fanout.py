@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.cluster import Running, cluster
 from bench.requests import API_SERVER_ONLY, PATCH, prepare
 
-SECONDS = 8
+SECONDS = 5
 WATCHED = "/api/v1/namespaces/default/pods?watch=true&allowWatchBookmarks=false"
 UNITS = {"B": 1.0, "KB": 1024.0, "MB": 1024.0**2, "GB": 1024.0**3}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.cluster import Running, cluster
 
-SECONDS = 8
+SECONDS = 5
 CONTAINER = {
     "name": "main",
     "image": "registry.example.com/team/application:1.2.3",

@@ -71,7 +71,7 @@ def is_ready(running: Running) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def at_rest(seconds: float = 20.0) -> tuple[float, float]:
+def at_rest(seconds: float = 12.0) -> tuple[float, float]:
     """Resident memory in MB and CPU in percent of one core of an idle cluster with one simulated node."""
     with cluster("--runtime", "simulated") as running:
         time.sleep(5.0)
