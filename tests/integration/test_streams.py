@@ -111,6 +111,9 @@ async def test_which_container_is_asked(tmp_path: Path) -> None:
         assert (unknown.status, unknown.json()["message"]) == (400, "container c is not valid for pod web")
         nothing = await api.call("POST", f"{POD}/exec?container=a&stdout=true")
         assert nothing.json()["message"] == "you must specify at least 1 command for the container"
+        for asked in ("exec?command=true&stdout=true", "attach?stdout=true", "portforward?ports=80"):
+            plain = await api.call("POST", f"{POD}/{asked}&container=a")
+            assert (plain.status, plain.json()["message"]) == (400, "Upgrade request required")
 
 
 async def test_a_kubelets_error_is_answered_as_a_status(tmp_path: Path) -> None:

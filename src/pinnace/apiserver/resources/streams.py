@@ -94,7 +94,7 @@ class Streams:
             info = request.info
             path = f"/{what}/{info.namespace}/{info.name}/{quote(container)}"
             target = f"{path}?{urlencode(flags + (commands if what == 'exec' else []))}"
-            return await self._forward_to_node(backend, request, _node_of(pod), target)
+            return await self._upgrade_at_node(backend, request, _node_of(pod), target)
 
         return handle
 
@@ -106,7 +106,7 @@ class Streams:
         sent = parse_qsl(request.query_string, keep_blank_values=True)
         ports = [("port", value) for name, value in sent if name == "ports"]
         target = f"/portForward/{info.namespace}/{info.name}" + (f"?{urlencode(ports)}" if ports else "")
-        return await self._forward_to_node(backend, request, _node_of(pod), target)
+        return await self._upgrade_at_node(backend, request, _node_of(pod), target)
 
     async def node_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
         """nodes/[SCHEME:]NAME[:PORT]/proxy/PATH: the kubelet's own server, or another port of the node."""
@@ -159,6 +159,11 @@ class Streams:
                 raise errors.unavailable("this API server has no credentials for kubelets")
             self._tls = self._make_tls()
         return self._tls
+
+    async def _upgrade_at_node(self, backend: Backend, request: Request, node_name: str, target: str) -> Answer:
+        if "upgrade" not in request.headers.get("connection", "").lower():
+            raise bad_request("Upgrade request required")
+        return await self._forward_to_node(backend, request, node_name, target)
 
     async def _forward_to_node(
         self, backend: Backend, request: Request, node_name: str, target: str, *, method: str = ""
