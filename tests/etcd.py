@@ -76,6 +76,13 @@ class Member:
             self._process.wait()
             self._process = None
 
+    def terminate(self) -> None:
+        """SIGTERM, and wait until it has ended."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
+
     @property
     def running(self) -> bool:
         return self._process is not None

@@ -207,6 +207,24 @@ def test_both_are_known_and_one_that_stops_leaves(pair: Pair) -> None:
     wait_for(lambda: ports() == {first.port, pair.second.api().port}, "the second to be back")
 
 
+def test_one_killed_and_started_again_knows_what_it_knew(pair: Pair) -> None:
+    first, second = pair.apis
+    made = create(second, "known")["metadata"]
+    create(second, "after-known")
+    before = second("GET", CONFIGMAPS, query={"limit": "1"}).json
+    pair.second.kill()
+    create(first, "meanwhile")
+    pair.start_second()
+    second = pair.second.api()
+    with second.watch(CONFIGMAPS, resourceVersion=made["resourceVersion"]) as events:
+        names = [event["object"]["metadata"]["name"] for event in islice(events, 2)]
+    assert names == ["after-known", "meanwhile"]
+    token, version = before["metadata"]["continue"], before["metadata"]["resourceVersion"]
+    rest = second("GET", CONFIGMAPS, query={"continue": token}).json
+    assert rest["metadata"]["resourceVersion"] == version
+    assert "meanwhile" not in [item["metadata"]["name"] for item in rest["items"]]
+
+
 def test_without_etcd_nobody_lies_and_with_it_everything_goes_on(pair: Pair) -> None:
     first, second = pair.apis
     made = create(first, "before")

@@ -58,7 +58,12 @@ _OPTIONS = (
 )
 _CODE = grpc.StatusCode
 #: What etcd says when it did not even try (before anything is proposed), and what gRPC says when it could not connect.
-_NOT_TRIED = ("etcdserver: no leader", "etcdserver: too many requests", "etcdserver: not capable")
+_NOT_TRIED = (
+    "etcdserver: no leader",
+    "etcdserver: too many requests",
+    "etcdserver: not capable",
+    "etcdserver: rpc not supported for learner",
+)
 _NOT_SENT = (
     "failed to connect",
     "errors resolving",
