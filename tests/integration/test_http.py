@@ -406,6 +406,11 @@ async def test_a_large_body_does_not_hold_the_loop(served: Api, kind: str) -> No
     shown = asyncio.create_task(served.call("GET", f"{MAPS}/large", headers={"Accept": "application/yaml"}))
     assert await longest_turn(shown) < 0.06
     assert b"key-29999: a value\n" in (await shown).body
+    label = {"metadata": {"labels": {"a": "b"}}}
+    patch = served.call("PATCH", f"{MAPS}/large", label, {"Content-Type": "application/merge-patch+json"})
+    patched = asyncio.create_task(patch)
+    assert await longest_turn(patched) < 0.06
+    assert (await patched).json()["metadata"]["labels"] == {"a": "b"}
 
 
 async def test_what_cannot_be_answered_is_406(served: Api) -> None:

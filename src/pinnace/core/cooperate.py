@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar, TypeVarTuple
 
 Arguments = TypeVarTuple("Arguments")
@@ -23,5 +25,13 @@ def breathe() -> Generator[None, None, None]:
 
 
 async def aside(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-    """``work(*arguments)`` in a thread. What it changes must be its caller's own until it is done."""
-    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    """``work(*arguments)`` in a thread. What it changes must be its caller's own until it is done.
+
+    One thread, one work after the other: the event loop waits for the interpreter's lock behind each that runs.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_thread(), work, *arguments)
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="aside")
