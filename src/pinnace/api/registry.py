@@ -63,6 +63,10 @@ class Custom(NamedTuple):
     warnings: tuple[str, ...] = ()
     #: Whether the definition is going away: nothing new is taken.
     terminating: bool = False
+    #: ``spec.conversion.webhook``, where that converts between the versions; else None.
+    webhook: Object | None = None
+    #: What it has converted to this version, by key and revision.
+    converted: dict[tuple[str, int], Object] = {}  # noqa: RUF012 - each row is given its own
 
 
 class Resource(NamedTuple):

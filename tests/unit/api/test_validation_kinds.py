@@ -245,6 +245,7 @@ def test_crds_name_their_storage_version() -> None:
     spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
     crd = made("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec=spec)
     crd["metadata"]["name"] = "ds.example.com"
+    crd["status"] = {"storedVersions": ["v1"]}
     assert said(crd) == []
     crd["spec"]["versions"][0]["storage"] = False
     crd["metadata"]["name"] = "d.example.com"

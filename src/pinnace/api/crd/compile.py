@@ -59,6 +59,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
         known["scale"] = Subresource("scale", _SCALE, _SUBRESOURCE_VERBS)
     asked = version.get("additionalPrinterColumns") or []
     terminating = meta.is_deleting(definition)
+    conversion = spec.get("conversion") or {}
     return Resource(
         group=spec["group"],
         version=version["name"],
@@ -92,6 +93,8 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
             scale=scale.paths(subresources["scale"]) if "scale" in known else None,
             warnings=_deprecation(spec, version),
             terminating=terminating,
+            webhook=conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None,
+            converted={},
         ),
     )
 

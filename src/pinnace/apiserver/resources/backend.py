@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from pinnace.api import errors
+from pinnace.api import errors, meta
 from pinnace.api.errors import ApiError
 from pinnace.api.registry import Registry, Resource
 from pinnace.api.types import Object
@@ -87,6 +87,16 @@ class SharedLists:
         self._held = None
 
 
+class Converter(Protocol):
+    """Conversion between versions by a webhook (``apiserver.crd.conversion``)."""
+
+    async def ensure(self, row: Resource, items: Sequence[KeyValue]) -> None:
+        """Have what ``row`` needs converted of ``items`` at hand. Raises ApiError 500."""
+
+    async def convert(self, row: Resource, objects: list[Object], api_version: str) -> list[Object]:
+        """``objects`` in that version. Raises ApiError 500."""
+
+
 class Backend:
     """One per API server."""
 
@@ -100,6 +110,8 @@ class Backend:
         self.hub = WatchHub(store, clock)
         self.lists = SharedLists(store, clock)
         self._charging = asyncio.Lock()
+        #: Converts custom resources by webhooks; there once one is to be converted.
+        self.converter: Converter | None = None
         #: Whether another process may write too, so that reads must first catch up (``Store.sync``).
         self.remote = not isinstance(store, LocalStore)
 
@@ -138,7 +150,7 @@ class Backend:
     ) -> KeyValue | None:
         """Commit ``obj``, which is not changed any more, if the key is still at ``mod_revision`` (0: absent), with what
         else it was ``admitted`` for; None if it is not."""
-        value = codec.to_stored(obj, row)
+        value = await self._stored(obj, row)
         compare, put = Compare(key, mod_revision), Put(key, value)
         if admitted is not None and admitted.charging:
             result = await self._write_charged(compare, put, admitted)
@@ -147,10 +159,23 @@ class Backend:
         if not result.succeeded:
             return None
         kv = result.puts[0]
+        if row.custom is not None and row.custom.webhook is not None and not codec.is_stored_form(row):
+            obj["metadata"]["resourceVersion"] = str(kv.mod_revision)
+            row.custom.converted[key, kv.mod_revision] = obj
         if kv.decoded is None and codec.is_stored_form(row):
             obj["metadata"]["resourceVersion"] = str(kv.mod_revision)
             kv.decoded = obj
         return kv
+
+    async def _stored(self, obj: Object, row: Resource) -> bytes:
+        """The bytes to commit for ``obj``, in the version that is stored."""
+        custom = row.custom
+        if custom is None or custom.webhook is None or codec.is_stored_form(row):
+            return codec.to_stored(obj, row)
+        assert self.converter is not None
+        made = meta.copy((await self.converter.convert(row, [obj], row.storage.api_version))[0])
+        row.to_storage(made)
+        return codec.encode(made)
 
     async def _write_charged(self, compare: Compare, put: Put, admitted: Admitted) -> Committed:
         """One after the other: each finds charged what the one before has used."""

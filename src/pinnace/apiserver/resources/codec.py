@@ -57,6 +57,22 @@ def decoded(kv: KeyValue) -> Object:
     return cast(Object, obj)
 
 
+class NotConvertedError(Exception):
+    """What is stored as ``item`` has to be converted by a webhook before it can be read in the version asked for."""
+
+    def __init__(self, item: KeyValue) -> None:
+        super().__init__(item.key)
+        self.item = item
+
+
+def needs_conversion(kv: KeyValue, row: Resource) -> bool:
+    """Whether a webhook has yet to convert ``kv`` for ``row``'s version."""
+    custom = row.custom
+    if custom is None or custom.webhook is None or (kv.key, kv.mod_revision) in custom.converted:
+        return False
+    return decoded(kv).get("apiVersion") != row.api_version
+
+
 def is_stored_form(row: Resource) -> bool:
     """Whether objects are stored in this version."""
     storage = row.storage
@@ -83,9 +99,12 @@ def _as_stored(kv: KeyValue, row: Resource) -> bool:
 
 
 def _converted(kv: KeyValue, row: Resource) -> Object:
-    """A new object of ``kv`` in ``row``'s version."""
+    """A new object of ``kv`` in ``row``'s version. Raises NotConvertedError."""
     stored = decoded(kv)
-    obj: Object = meta.copy(stored)
+    if needs_conversion(kv, row):
+        raise NotConvertedError(kv)
+    ready = row.custom.converted.get((kv.key, kv.mod_revision)) if row.custom is not None else None
+    obj: Object = meta.copy(stored if ready is None else ready)
     obj["apiVersion"] = row.api_version
     obj["kind"] = row.kind
     row.from_storage(obj)

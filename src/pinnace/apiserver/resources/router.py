@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from pinnace.api import errors
@@ -108,6 +109,10 @@ class Router:
             if info.verb not in own.verbs or own.kind != row.gvk or info.verb not in OWN_FORM:
                 raise unsupported(row, info.verb)
             handler = OWN_FORM[info.verb]
+        if row.custom is not None and row.custom.webhook is not None:
+            from pinnace.apiserver.crd import conversion
+
+            handler = partial(conversion.served, handler)
         if backend.remote:
             return consistency.handle(handler, backend, request, row, creates=handler is create.create)
         return handler(backend, request, row)

@@ -47,10 +47,10 @@ class Watch:
     ) -> None:
         self.content_type = eye.content_type
         self._backend = backend
-        self._eye = eye
-        self._since = since  # None: begin with the state
+        self.eye = eye
+        self.since = since  # None: begin with the state
         self._bookmarks = bookmarks
-        self._initial_end = initial_end
+        self.initial_end = initial_end
         self._timeout = timeout
         self._outlet: Outlet | None = None
         self._group: Group | None = None
@@ -60,10 +60,10 @@ class Watch:
 
     def start(self, outlet: Outlet) -> None:
         self._outlet = outlet
-        chosen, store = self._eye.chosen, self._backend.store
+        chosen, store = self.eye.chosen, self._backend.store
         clock = self._backend.clock
         self._timers.append(clock.call_later(self._timeout, self._time_over, routine=self._timeout == DEFAULT_TIMEOUT))
-        if self._since is None:
+        if self.since is None:
             found = store.range(chosen.start, chosen.end)
             if len(found.items) > SLICE:
                 self._catching_up = asyncio.get_running_loop().create_task(self._catch_up(found.items, found.revision))
@@ -72,10 +72,10 @@ class Watch:
                 self._deliver_state(found.items)
             self._follow(found.revision, after_state=True)
         else:
-            self._follow(self._since, after_state=False)
+            self._follow(self.since, after_state=False)
 
     def _deliver_state(self, items: Sequence[KeyValue]) -> None:
-        if self._outlet is not None and (data := self._eye.state(items)) and (not isinstance(data, tuple) or data[0]):
+        if self._outlet is not None and (data := self.eye.state(items)) and (not isinstance(data, tuple) or data[0]):
             self._outlet.deliver(data)
 
     async def _catch_up(self, items: Sequence[KeyValue], revision: int) -> None:
@@ -91,7 +91,7 @@ class Watch:
 
     def _follow(self, revision: int, *, after_state: bool) -> None:
         """Deliver the events after ``revision``, then join those who are up to date."""
-        chosen, hub, store = self._eye.chosen, self._backend.hub, self._backend.store
+        chosen, hub, store = self.eye.chosen, self._backend.hub, self._backend.store
         outlet = self._outlet
         if outlet is None:
             return
@@ -107,15 +107,15 @@ class Watch:
                 gone = errors.expired(f"too old resource version: {revision} ({error.compacted})")
                 outlet.finish(gone)
                 return
-            if past and (data := self._eye.events(past)) is not None:
+            if past and (data := self.eye.events(past)) is not None:
                 outlet.deliver(data)
             hub.spent(past)
         if self._stopped:
             return
-        if after_state and self._initial_end:
+        if after_state and self.initial_end:
             self._bookmark(initial_end=True)
-        key = (type(self._eye), chosen.key) if self._eye.shareable else self
-        self._group = hub.group(key, chosen.start, chosen.end, self._eye.events)
+        key = (type(self.eye), chosen.key) if self.eye.shareable else self
+        self._group = hub.group(key, chosen.start, chosen.end, self.eye.events)
         self._group.join(outlet)
         if self._bookmarks:
             self._timers.append(self._backend.clock.call_later(BOOKMARK_SECONDS, self._bookmark_again, routine=True))
@@ -125,12 +125,15 @@ class Watch:
             return
         if self._group is not None:
             self._group.flush()
-        row = self._eye.row
+        self._outlet.deliver(self.eye.single("BOOKMARK", self.bookmark(initial_end=initial_end)))
+
+    def bookmark(self, *, initial_end: bool) -> Object:
+        """The object of a BOOKMARK event."""
+        row = self.eye.row
         metadata: Object = {"resourceVersion": str(self._backend.store.revision), "creationTimestamp": None}
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-        obj: Object = {"kind": row.kind, "apiVersion": row.api_version, "metadata": metadata}
-        self._outlet.deliver(self._eye.single("BOOKMARK", obj))
+        return {"kind": row.kind, "apiVersion": row.api_version, "metadata": metadata}
 
     def _bookmark_again(self) -> None:
         self._bookmark()
@@ -146,7 +149,7 @@ class Watch:
 
     def error(self, error: ApiError) -> Any:
         """The ERROR event for ``error``."""
-        return self._eye.single("ERROR", error.status())
+        return self.eye.single("ERROR", error.status())
 
     def stop(self) -> None:
         self._stopped = True
