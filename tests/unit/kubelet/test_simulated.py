@@ -279,3 +279,73 @@ async def test_what_a_pod_is_made_of_has_to_be_there() -> None:
         await w.clock.advance(60)
         for name in ("told", "holds"):
             assert meta.has_condition(await w.get(name), "Ready")
+
+
+def _ready(pod: dict[str, Any]) -> bool:
+    return meta.has_condition(pod, "Ready")
+
+
+async def test_probes_take_the_time_that_they_take():
+    probe = {"httpGet": {"port": 80}, "initialDelaySeconds": 30, "periodSeconds": 5}
+    spec = {"containers": [{"name": "main", "image": "web", "readinessProbe": {**probe, "successThreshold": 2}}]}
+    async with world() as there:
+        await there.pod("web", spec)
+        await there.clock.advance(34)
+        assert not _ready(await there.get("web"))
+        await there.clock.advance(2)
+        assert _ready(await there.get("web"))
+
+
+async def test_a_startup_probe_holds_back_the_others():
+    startup = {"exec": {"command": ["true"]}, "initialDelaySeconds": 20}
+    container = {"name": "main", "image": "web", "startupProbe": startup, "readinessProbe": {"tcpSocket": {"port": 80}}}
+    async with world() as there:
+        await there.pod("web", {"containers": [container]})
+        await there.clock.advance(19)
+        (status,) = (await there.get("web"))["status"]["containerStatuses"]
+        assert (status["started"], status["ready"]) == (False, False)
+        await there.clock.advance(12)
+        (status,) = (await there.get("web"))["status"]["containerStatuses"]
+        assert (status["started"], status["ready"]) == (True, True)
+
+
+async def test_a_probe_fails_while_the_annotation_says_so():
+    probe = {"httpGet": {"port": 80}, "periodSeconds": 10, "failureThreshold": 3}
+    async with world() as there:
+        await there.pod("web", {"containers": [{"name": "main", "image": "web", "readinessProbe": probe}]})
+        await there.clock.advance(3)
+        assert _ready(await there.get("web"))
+        change = {"metadata": {"annotations": {"pinnace.dev/readiness": "fail"}}}
+        await there.client.patch(PODS, "web", change, "default")
+        await there.clock.advance(15)
+        assert _ready(await there.get("web")), "it takes three failures"
+        await there.clock.advance(15)
+        assert not _ready(await there.get("web"))
+        assert ("Unhealthy", "Readiness probe failed: the Pod's annotation says so") in await there.events()
+        await there.client.patch(PODS, "web", {"metadata": {"annotations": None}}, "default")
+        await there.clock.advance(11)
+        assert _ready(await there.get("web"))
+
+
+async def test_a_container_that_is_not_alive_is_restarted():
+    probe = {"httpGet": {"port": 80}, "periodSeconds": 10, "failureThreshold": 2}
+    spec = {"containers": [{"name": "main", "image": "web", "livenessProbe": probe}, {"name": "other", "image": "web"}]}
+    async with world() as there:
+        await there.pod("web", spec, annotations={"pinnace.dev/liveness.main": "fail"})
+        await there.clock.advance(60)
+        restarts = {
+            status["name"]: status["restartCount"] for status in (await there.get("web"))["status"]["containerStatuses"]
+        }
+        assert restarts["main"] >= 1
+        assert restarts["other"] == 0
+
+
+async def test_probes_that_pass_cost_nothing():
+    probes = {"livenessProbe": {"tcpSocket": {"port": 80}}, "readinessProbe": {"tcpSocket": {"port": 80}}}
+    async with world() as there:
+        await there.pod("web", {"containers": [{"name": "main", "image": "web", **probes}]})
+        await there.clock.advance(5)
+        assert _ready(await there.get("web"))
+        before = there.clock.fired
+        await there.clock.advance(600)
+        assert there.clock.fired - before < 60

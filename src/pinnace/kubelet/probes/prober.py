@@ -3,10 +3,16 @@
 A result changes only after ``successThreshold`` or ``failureThreshold`` equal outcomes in a row. Before the first
 outcome a container is not ready, and alive. Liveness and readiness probes wait for the startup probe. A container that
 is being ended is not probed.
+
+In simulated nodes nothing is asked: a probe passes, or fails while the Pod's annotation ``pinnace.dev/readiness``,
+``pinnace.dev/liveness`` or ``pinnace.dev/startup`` (of one container: ``pinnace.dev/readiness.NAME``) is ``fail``; when
+the result follows is a matter of delays, periods and thresholds as ever. A probe whose result is settled waits for the
+annotation to change instead of running for ever: thousands of Pods cost nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -23,6 +29,7 @@ from pinnace.kubelet.runtime.base import RUNNING, Container, PodState, Runtime
 log = logging.getLogger(__name__)
 
 _TITLES = {"startupProbe": "Startup", "livenessProbe": "Liveness", "readinessProbe": "Readiness"}
+SIMULATED = "pinnace.dev/"
 
 
 @dataclass(slots=True)
@@ -50,11 +57,14 @@ class Tally:
 class _Watched:
     container_id: str
     tasks: Tasks
+    pod: Object
     probes: Probes = field(default_factory=Probes)
+    running: bool = False  # its probes are; those of a simulated container may pass without
+    told: asyncio.Event = field(default_factory=asyncio.Event)  # the Pod's annotations may say something else
 
 
 class Probers:
-    """The probes of one node. In a simulated node every probe passes at once."""
+    """The probes of one node."""
 
     def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock) -> None:
         self._runtime = runtime
@@ -83,32 +93,37 @@ class Probers:
                 del watched[spec["name"]]
                 self._reaper.spawn(entry.tasks.stop(), name="stop")
                 entry = None
-            if running and container is not None and entry is None:
-                watched[spec["name"]] = self._watch(pod, spec, container, state, wake)
+            if not running or container is None:
+                continue
+            if entry is None:
+                tasks = Tasks(f"probes/{meta.key(pod)}", self._clock)
+                entry = watched[spec["name"]] = _Watched(container.id, tasks, pod, _known(pod, spec, container))
+                if not self._runtime.real and not any(map(_takes_time, (spec.get(title) for title in _TITLES))):
+                    entry.probes = Probes(container.id, True, True, True)
+                    wake()
+            entry.pod = pod
+            entry.told.set()
+            passing = entry.probes.ready and entry.probes.alive and not _fails(pod, spec)
+            if not entry.running and (self._runtime.real or not passing):
+                self._begin(entry, spec, container, state, wake)
 
-    def _watch(
-        self, pod: Object, spec: Object, container: Container, state: PodState, wake: Callable[[], None]
-    ) -> _Watched:
-        entry = _Watched(container.id, Tasks(f"probes/{meta.key(pod)}", self._clock), _known(pod, spec, container))
-        if not self._runtime.real:
-            entry.probes = Probes(container.id, True, True, True)
-            wake()
-            return entry
+    def _begin(
+        self, entry: _Watched, spec: Object, container: Container, state: PodState, wake: Callable[[], None]
+    ) -> None:
+        entry.running = True
         box = state.sandbox()
         address = box.ips[0] if box is not None and box.ips else "127.0.0.1"
         for title in _TITLES:
             if spec.get(title):
                 entry.tasks.forever(
-                    lambda title=title: self._probe(entry, title, pod, spec, address, container, wake),  # type: ignore[misc]
+                    lambda title=title: self._probe(entry, title, spec, address, container, wake),  # type: ignore[misc]
                     name=f"{spec['name']}-{title}",
                 )
-        return entry
 
     async def _probe(
         self,
         entry: _Watched,
         title: str,
-        pod: Object,
         spec: Object,
         address: str,
         container: Container,
@@ -117,8 +132,10 @@ class Probers:
         probe = spec[title]
         period = float(probe.get("periodSeconds") or 10)
         tally = Tally(int(probe.get("successThreshold") or 1), int(probe.get("failureThreshold") or 3))
-        started = container.started_at
-        begin = started + float(probe.get("initialDelaySeconds") or 0) - self._clock.now()
+        if not self._runtime.real:
+            tally.result = {"livenessProbe": entry.probes.alive, "readinessProbe": entry.probes.ready}.get(title)
+        delay = float(probe.get("initialDelaySeconds") or 0)
+        begin = container.started_at + delay - self._clock.now()
         if begin > 0:
             await self._clock.sleep(begin)
         while True:
@@ -127,19 +144,31 @@ class Probers:
                 continue
             if title == "startupProbe" and entry.probes.started:
                 return await self._clock.sleep(1e9)
-            passed, output = await self._check(probe, spec, address, container)
+            entry.told.clear()
+            passed, output = await self._check(title, entry.pod, spec, address, container)
             if not passed:
                 text = f"{_TITLES[title]} probe failed: {output}"
                 path = f"spec.containers{{{spec['name']}}}"
-                self._recorder.event(pod, WARNING, "Unhealthy", text, field_path=path)
+                self._recorder.event(entry.pod, WARNING, "Unhealthy", text, field_path=path)
             if tally.count(passed):
                 entry.probes = _with(entry.probes, title, passed)
                 wake()
             if title != "readinessProbe" and tally.result is False:
                 return await self._clock.sleep(1e9)  # it is being restarted
-            await self._clock.sleep(period)
+            if not self._runtime.real and tally.result is passed:
+                await entry.told.wait()
+                done = (self._clock.now() - container.started_at - delay) // period
+                begin = container.started_at + delay + (done + 1) * period - self._clock.now()
+                await self._clock.sleep(begin)
+            else:
+                await self._clock.sleep(period)
 
-    async def _check(self, probe: Object, spec: Object, address: str, container: Container) -> tuple[bool, str]:
+    async def _check(
+        self, title: str, pod: Object, spec: Object, address: str, container: Container
+    ) -> tuple[bool, str]:
+        probe = spec[title]
+        if not self._runtime.real:
+            return not _fails(pod, spec, title), "the Pod's annotation says so"
         limit = float(probe.get("timeoutSeconds") or 1)
         if "exec" in probe:
             command = [str(part) for part in probe["exec"].get("command") or ()]
@@ -161,6 +190,21 @@ class Probers:
             for entry in self._pods.pop(uid).values():
                 await entry.tasks.stop()
         await self._reaper.stop()
+
+
+def _takes_time(probe: Object | None) -> bool:
+    """Whether a probe that passes is not a success at once."""
+    return bool(probe and (probe.get("initialDelaySeconds") or int(probe.get("successThreshold") or 1) > 1))
+
+
+def _fails(pod: Object, spec: Object, *titles: str) -> bool:
+    """Whether the annotations of a simulated Pod let a probe of the container fail: one of ``titles``, or any."""
+    annotations = meta.annotations(pod)
+    for title in titles or _TITLES:
+        name = f"{SIMULATED}{_TITLES[title].lower()}"
+        if annotations.get(f"{name}.{spec['name']}", annotations.get(name)) == "fail":
+            return True
+    return False
 
 
 def _known(pod: Object, spec: Object, container: Container) -> Probes:
