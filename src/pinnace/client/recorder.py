@@ -1,9 +1,10 @@
 """Recording Events about objects, as ``kubectl describe`` shows them.
 
 The same event again (same object, type, reason, message, component) raises the count of the one that exists; events
-are written in the background in order, at most ``BACKLOG`` waiting, the newest dropped beyond that: an event never
-holds up or fails the work it tells of. As upstream's spam filter does, a component's events of one object beyond
-``BURST`` are dropped, but for one in ``REFILL`` seconds: a ReplicaSet of 5,000 Pods does not make 5,000 events.
+are written in the background, those of one object in order, by ``WRITERS`` side by side, which share the store's
+commits; at most ``BACKLOG`` wait for each of them, the newest dropped beyond that: an event never holds up or fails the
+work it tells of. As upstream's spam filter does, a component's events of one object beyond ``BURST`` are dropped, but
+for one in ``REFILL`` seconds: a ReplicaSet of 5,000 Pods does not make 5,000 events.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from zlib import crc32
 
 from pinnace.api import meta
 from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 
 BACKLOG = 1000
+WRITERS = 8
 BURST = 25
 REFILL = 300.0
 REMEMBERED = 4096
@@ -39,10 +42,9 @@ class Recorder:
         self._clock = clock
         self._source: Object = {"component": component, **({"host": host} if host else {})}
         self._tasks = Tasks(f"events/{component}", clock)
-        self._waiting: asyncio.Queue[tuple[Object, str, str, str, float]] = asyncio.Queue(BACKLOG)
+        self._waiting: dict[int, asyncio.Queue[tuple[Object, str, str, str, float]]] = {}  # by writer
         self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()  # event -> its name and count
         self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # uid -> events left, at that time
-        self._writer: asyncio.Task[None] | None = None
         self._last_stamp = 0
         self._dropped = 0
 
@@ -61,12 +63,15 @@ class Recorder:
             reference["namespace"] = space
         if field_path:
             reference["fieldPath"] = field_path
-        if self._writer is None:
-            self._writer = self._tasks.forever(self._write_all, name="writer")
+        writer = crc32((meta.uid(obj) or meta.key(obj)).encode()) % WRITERS
+        queue = self._waiting.get(writer)
+        if queue is None:
+            queue = self._waiting[writer] = asyncio.Queue(BACKLOG)
+            self._tasks.forever(lambda: self._write_all(queue), name="writer")
         try:
-            self._waiting.put_nowait((reference, type, reason, message[:1024], self._clock.now()))
+            queue.put_nowait((reference, type, reason, message[:1024], self._clock.now()))
         except asyncio.QueueFull:
-            self._dropped += 1  # told once for all, by the writer
+            self._dropped += 1  # told once for all, by a writer
 
     def _may_tell(self, subject: str) -> bool:
         """Take one event from the object's budget, if there is one left."""
@@ -80,11 +85,11 @@ class Recorder:
             self._budgets.popitem(last=False)
         return allowed
 
-    async def _write_all(self) -> None:
+    async def _write_all(self, waiting: asyncio.Queue[tuple[Object, str, str, str, float]]) -> None:
         while True:
-            reference, type, reason, message, when = await self._waiting.get()
-            if self._dropped and self._waiting.qsize() < BACKLOG // 2:
-                log.warning("%d events were dropped: more than %d were waiting", self._dropped, BACKLOG)
+            reference, type, reason, message, when = await waiting.get()
+            if self._dropped and all(queue.qsize() < BACKLOG // 2 for queue in self._waiting.values()):
+                log.warning("%d events were dropped: more than %d were waiting", self._dropped, WRITERS * BACKLOG)
                 self._dropped = 0
             try:
                 await self._write(reference, type, reason, message, when)
@@ -94,7 +99,7 @@ class Recorder:
                 level = logging.DEBUG if gone else logging.WARNING
                 log.log(level, "cannot record event %s of %s: %s", reason, reference["name"], error)
             finally:
-                self._waiting.task_done()
+                waiting.task_done()
 
     async def _write(self, reference: Object, type: str, reason: str, message: str, when: float) -> None:
         space = str(reference.get("namespace") or "default")
@@ -149,7 +154,8 @@ class Recorder:
 
     async def flush(self) -> None:
         """Wait until everything recorded so far is written."""
-        await self._waiting.join()
+        for queue in list(self._waiting.values()):
+            await queue.join()
 
     async def stop(self) -> None:
         await self._tasks.stop()

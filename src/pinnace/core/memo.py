@@ -57,6 +57,11 @@ def written(data: Any) -> bytes:
     return text if len(text) <= LONGEST_DATA else b""
 
 
+def snug(text: bytes) -> bytes:
+    """``text`` in no more room than it needs: what orjson writes keeps its buffer of 4 kB and more for life."""
+    return memoryview(text).tobytes()
+
+
 class Remembered(dict[bytes, _R]):
     """Answers by what was asked, as ``written``; emptied when full. What is empty is never in it."""
 
@@ -70,4 +75,4 @@ class Remembered(dict[bytes, _R]):
         if text:
             if len(self) >= self._limit:
                 self.clear()
-            self[text] = answer
+            self[snug(text)] = answer

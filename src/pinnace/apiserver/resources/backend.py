@@ -164,7 +164,7 @@ class Backend:
             row.custom.converted[key, kv.mod_revision] = obj
         if kv.decoded is None and codec.is_stored_form(row):
             obj["metadata"]["resourceVersion"] = str(kv.mod_revision)
-            kv.decoded = obj
+            codec.keep(kv, obj)
         return kv
 
     async def _stored(self, obj: Object, row: Resource) -> bytes:

@@ -15,11 +15,15 @@ from pinnace.api import meta
 from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
+from pinnace.apiserver.resources.sharing import share
 from pinnace.store.protocol import KeyValue
 
 _HOLE = b'"metadata":{"resourceVersion":"'
 #: The hole comes after kind and apiVersion only.
 _WITHIN = 1024
+
+#: Kinds whose objects are written and hardly ever read: decoded they would only take room.
+_SELDOM_READ = ("/registry/events/", "/registry/events.k8s.io/")
 
 dumps = orjson.dumps
 loads = orjson.loads
@@ -53,8 +57,16 @@ def decoded(kv: KeyValue) -> Object:
     """The object of ``kv``, parsed at most once; shared and read-only."""
     obj = kv.decoded
     if obj is None:
-        obj = kv.decoded = orjson.loads(kv.value)
+        obj = orjson.loads(kv.value)
+        keep(kv, obj)
     return cast(Object, obj)
+
+
+def keep(kv: KeyValue, obj: Object) -> None:
+    """Have ``obj``, which ``kv`` says and nobody changes any more, at hand for who reads it next."""
+    if not kv.key.startswith(_SELDOM_READ):
+        share(obj)
+        kv.decoded = obj
 
 
 class NotConvertedError(Exception):

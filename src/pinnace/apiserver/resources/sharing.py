@@ -1,0 +1,53 @@
+"""Decoded objects share the parts in which they are equal: thousands of Pods of one template differ in little.
+
+Decoded, an object takes five times its bytes, most of it the same in all of its kind: who owns which field, conditions
+of one moment, what a node is made of. The server and all informers of its process hold each object once, so this is
+what a large cluster's memory is. Looked at are the children of ``status`` and of the managed fields' sections: some
+10 us for a Pod. Shared parts are read-only, as all of a stored object is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pinnace.api.types import Object
+from pinnace.core.memo import snug
+
+#: How many parts are remembered.
+_REMEMBERED = 8192
+#: Parts of a status that no two objects have in common.
+_UNIQUE = frozenset(("containerStatuses", "initContainerStatuses", "podIPs", "hostIPs", "addresses"))
+_CONTAINERS = frozenset((dict, list))
+
+_dumps = orjson.dumps
+_seen: dict[bytes, Any] = {}  # emptied when full
+_NOTHING: dict[str, Any] = {}
+
+
+def share(obj: Object) -> None:
+    """Replace parts of ``obj``, which nobody changes any more, by equal ones of other objects, in place."""
+    status = obj.get("status")
+    if status.__class__ is dict:
+        for name, child in status.items():
+            if child and child.__class__ in _CONTAINERS and name not in _UNIQUE:
+                status[name] = _first(child)
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1")
+        for section in fields.values() if fields.__class__ is dict else ():
+            if section.__class__ is dict:
+                for name, owned in section.items():
+                    if owned.__class__ is dict:
+                        section[name] = _first(owned) if owned else _NOTHING
+    if len(_seen) > _REMEMBERED:
+        _seen.clear()
+
+
+def _first(part: Any) -> Any:
+    """The first one seen that equals ``part``."""
+    raw = _dumps(part)
+    found = _seen.get(raw)
+    if found is None:
+        _seen[snug(raw)] = found = part
+    return found
