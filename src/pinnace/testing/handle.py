@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinnace.api.errors import ApiError
 from pinnace.apiserver.request import User
@@ -24,16 +24,17 @@ from pinnace.cluster.cluster import Cluster
 from pinnace.cluster.config import ClusterConfig
 from pinnace.cluster.datadir import DataDir
 from pinnace.core.clock import Clock, RealClock, SettlingLoop, VirtualClock
-from pinnace.kubelet.simulated_nodes import SimulatedNodes
 from pinnace.testing import duration
 from pinnace.testing.client import PATIENCE, Client
 from pinnace.testing.faults import Faults
 from pinnace.testing.interceptor import Interceptor
-from pinnace.testing.nodes import Nodes
 from pinnace.testing.options import Options
 from pinnace.testing.outside import Outside
 from pinnace.testing.parts import Parts
 from pinnace.testing.thread import LoopThread
+
+if TYPE_CHECKING:
+    from pinnace.testing.nodes import Nodes
 
 T = TypeVar("T")
 
@@ -156,6 +157,9 @@ class Pinnace:
     @property
     def nodes(self) -> Nodes:
         """The cluster's nodes, to be stopped and started."""
+        from pinnace.kubelet.simulated_nodes import SimulatedNodes
+        from pinnace.testing.nodes import Nodes
+
         for part in self._running.parts:
             if isinstance(part, SimulatedNodes):
                 return Nodes(self._call, part)
