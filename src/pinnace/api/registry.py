@@ -63,6 +63,8 @@ class Custom(NamedTuple):
     warnings: tuple[str, ...] = ()
     #: Whether the definition is going away: nothing new is taken.
     terminating: bool = False
+    #: Whether its objects are validated by rules, which may take long: not on the event loop.
+    rules: bool = False
     #: ``spec.conversion.webhook``, where that converts between the versions; else None.
     webhook: Object | None = None
     #: What it has converted to this version, by key and revision.

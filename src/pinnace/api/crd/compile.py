@@ -7,7 +7,7 @@ from functools import cache
 from pinnace.api import meta
 from pinnace.api.apply import typed
 from pinnace.api.builtin import version_priority
-from pinnace.api.crd import columns, scale
+from pinnace.api.crd import columns, scale, schemas
 from pinnace.api.crd.kind import CustomKind
 from pinnace.api.registry import Custom, Resource, Subresource
 from pinnace.api.types import GVK, GVR, Object
@@ -93,6 +93,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
             scale=scale.paths(subresources["scale"]) if "scale" in known else None,
             warnings=_deprecation(spec, version),
             terminating=terminating,
+            rules=schemas.has_rules(node),
             webhook=conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None,
             converted={},
         ),

@@ -163,7 +163,7 @@ async def _replace(
     def complete() -> None:
         system_metadata(new, old)
         unchanged = new.get("spec") is old.get("spec") and new.get("status") is old.get("status")
-        if not unchanged or new["kind"] not in _BODY_DEFAULTS:
+        if not unchanged or row.custom is not None or new["kind"] not in _BODY_DEFAULTS:
             for field, value in new.items():
                 if value is old.get(field) and isinstance(value, dict | list):
                     new[field] = meta.copy(value)  # what is shared with the stored object is not changed in place
@@ -179,7 +179,8 @@ async def _replace(
         row.prepare_update(new, old, subresource)  # and what they have changed counts as part of it
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
         ownership.keep_times(new, old)
-        found = await aside(row.validate, new, old, subresource) if large else row.validate(new, old, subresource)
+        slow = large or (row.custom is not None and row.custom.rules)
+        found = await aside(row.validate, new, old, subresource) if slow else row.validate(new, old, subresource)
         refuse_invalid(row, name, found)
         if new == old:  # nothing to write: no new revision, as upstream
             admitted.committed = True
