@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import MANIFESTS
 from tests.machine import Machine, eventually
 from tests.registry import PRIVATE_PASSWORD, PRIVATE_USER
-from tests.tools import Kubectl
+from tests.tools import KUBECTL_VERSIONS, Kubectl
 
 NAMESPACE = "depth"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -205,24 +205,27 @@ def test_an_image_that_only_some_may_pull(depth: Kubectl) -> None:
 # -- debugging
 
 
-def test_a_running_pod_is_debugged_from_inside(depth: Kubectl) -> None:
+@pytest.mark.parametrize("version", KUBECTL_VERSIONS)
+def test_a_running_pod_is_debugged_from_inside(depth: Kubectl, machine: Machine, version: str) -> None:
     ready(depth, "plain")
-    depth("debug", "plain", "--image=busybox", "--target=main", "-c", "inside", "--", "sh", "-c", "ps; sleep 1000")
+    name = "inside-" + version.replace(".", "-")
+    debug = machine.kubectl(version).within(NAMESPACE)
+    debug("debug", "plain", "--image=busybox", "--target=main", "-c", name, "--", "sh", "-c", "ps; sleep 1000")
     status = eventually(
         lambda: next(
             (
                 s
                 for s in pod(depth, "plain")["status"].get("ephemeralContainerStatuses") or ()
-                if s["name"] == "inside" and "running" in s["state"]
+                if s["name"] == name and "running" in s["state"]
             ),
             None,
         )
     )
     assert status["containerID"].startswith("containerd://")
-    eventually(lambda: "sleep 1000" in depth("logs", "plain", "-c", "inside"))
-    lines = depth("logs", "plain", "-c", "inside").splitlines()
+    eventually(lambda: "sleep 1000" in depth("logs", "plain", "-c", name))
+    lines = depth("logs", "plain", "-c", name).splitlines()
     assert any(line.split() == ["1", "root", "sleep", "1000"] for line in lines[1:]), f"not its target's: {lines}"
-    assert "inside:" in depth("describe", "pod", "plain")
+    assert f"{name}:" in depth("describe", "pod", "plain")
     ready(depth, "plain")
 
 

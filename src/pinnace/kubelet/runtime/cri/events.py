@@ -13,7 +13,7 @@ FILTERS = [
     f'namespace=="k8s.io",topic=="{topic}"'
     for topic in ("/tasks/exit", "/tasks/oom", "/tasks/delete", "/containers/delete")
 ]
-_ENDS = ("/tasks/exit", "/tasks/delete")
+_ENDS = ("/tasks/exit", "/tasks/oom", "/tasks/delete")
 
 
 def _classes() -> tuple[Any, Any, Any]:
@@ -46,7 +46,7 @@ _Request, _Envelope, _Subject = _classes()
 
 
 async def happenings(channel: Any) -> AsyncIterator[tuple[str, bool]]:
-    """IDs of containers and sandboxes that something happened to, and whether they ended. Raises
+    """IDs of containers and sandboxes that something happened to, and whether CRI learns more of it soon. Raises
     grpc.aio.AioRpcError when the stream ends."""
     call = channel.unary_stream(
         SUBSCRIBE, request_serializer=_Request.SerializeToString, response_deserializer=_Envelope.FromString

@@ -42,6 +42,8 @@ LIMIT = 120.0
 POLL = 1.0
 #: CRI's own state follows an end that containerd tells of within these seconds: look again.
 SETTLING = (0.03, 0.15, 0.4)
+#: The exit code of what was killed, and seconds within which the runtime learns that it was for memory.
+KILLED, OOM_SETTLES = 137, 5.0
 _STATES = {
     number("ContainerState", "CONTAINER_CREATED"): CREATED,
     number("ContainerState", "CONTAINER_RUNNING"): RUNNING,
@@ -262,9 +264,15 @@ class CriRuntime:
             status.log_path,
             dict(status.annotations),
         )
-        if container.state in (RUNNING, EXITED):
+        if container.state in (RUNNING, EXITED) and not self._may_have_run_out_of_memory(container):
             self._containers[identity] = container
         return container
+
+    def _may_have_run_out_of_memory(self, container: Container) -> bool:
+        """Whether a container was killed so lately that the runtime may not know yet for what: it hears of an end and
+        of a lack of memory apart."""
+        killed = container.state == EXITED and container.exit_code == KILLED and container.reason != "OOMKilled"
+        return killed and self._clock.now() - container.finished_at < OOM_SETTLES
 
     # -- sandboxes and containers
 
