@@ -19,7 +19,6 @@ from pinnace.core.memo import snug
 _REMEMBERED = 8192
 #: Parts of a status that no two objects have in common.
 _UNIQUE = frozenset(("containerStatuses", "initContainerStatuses", "podIPs", "hostIPs", "addresses"))
-_CONTAINERS = frozenset((dict, list))
 
 _dumps = orjson.dumps
 _seen: dict[bytes, Any] = {}  # emptied when full
@@ -29,14 +28,14 @@ _NOTHING: dict[str, Any] = {}
 def share(obj: Object) -> None:
     """Replace parts of ``obj``, which nobody changes any more, by equal ones of other objects, in place."""
     status = obj.get("status")
-    if status.__class__ is dict:
+    if isinstance(status, dict):
         for name, child in status.items():
-            if child and child.__class__ in _CONTAINERS and name not in _UNIQUE:
+            if child and isinstance(child, dict | list) and name not in _UNIQUE:
                 status[name] = _first(child)
     for entry in obj["metadata"].get("managedFields") or ():
         fields = entry.get("fieldsV1")
-        for section in fields.values() if fields.__class__ is dict else ():
-            if section.__class__ is dict:
+        for section in fields.values() if isinstance(fields, dict) else ():
+            if isinstance(section, dict):
                 for name, owned in section.items():
                     if owned.__class__ is dict:
                         section[name] = _first(owned) if owned else _NOTHING
