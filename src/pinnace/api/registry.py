@@ -48,6 +48,8 @@ class Custom(NamedTuple):
     list_kind: str
     #: The version's ``openAPIV3Schema``.
     schema: Object
+    #: Other for another schema.
+    digest: Callable[[], str]
     #: ``(object, fieldValidation, duplicate fields)``: a new object without what the schema does not know, and the
     #: warnings to answer with. Raises ApiError 400.
     decode: Callable[[Object, str, Sequence[str]], tuple[Object, list[str]]]

@@ -110,13 +110,19 @@ def resource_list(registry: Registry, name: str, version: str) -> Object | None:
     return head | {"groupVersion": f"{name}/{version}" if name else version, "resources": listed}
 
 
+def _verbs(row: Resource) -> list[str]:
+    """Of a resource that is going away, only those that help it go."""
+    going = row.custom is not None and row.custom.terminating
+    return sorted(row.verbs - {"create", "patch", "update"} if going else row.verbs)
+
+
 def _resource(row: Resource) -> Object:
     described: Object = {
         "name": row.plural,
         "singularName": row.singular,
         "namespaced": row.namespaced,
         "kind": row.kind,
-        "verbs": sorted(row.verbs),
+        "verbs": _verbs(row),
     }
     if row.short_names:
         described["shortNames"] = list(row.short_names)
@@ -167,7 +173,7 @@ def _aggregated(row: Resource) -> Object:
         "responseKind": _response_kind(row, row.gvk),
         "scope": "Namespaced" if row.namespaced else "Cluster",
         "singularResource": row.singular,
-        "verbs": sorted(row.verbs),
+        "verbs": _verbs(row),
     }
     if row.short_names:
         described["shortNames"] = list(row.short_names)

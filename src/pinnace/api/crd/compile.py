@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+
+import orjson
 
 from pinnace.api import meta
 from pinnace.api.apply import typed
@@ -86,6 +89,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
         custom=Custom(
             list_kind=accepted.get("listKind") or f"{kind.gvk.kind}List",
             schema=node,
+            digest=cache(lambda: hashlib.sha256(orjson.dumps(node)).hexdigest()),
             decode=kind.decode,
             revised=revised,
             settled={},

@@ -16,6 +16,7 @@ from pinnace.api.types import GVR, Object
 from pinnace.apiserver.crd.registrar import DEFINITIONS, PREFIX
 from pinnace.apiserver.resources import codec
 from pinnace.client.client import Client
+from pinnace.core.backoff import Backoff
 from pinnace.core.clock import Clock, timestamp
 from pinnace.core.cooperate import aside
 from pinnace.core.supervisor import Tasks
@@ -25,8 +26,8 @@ from pinnace.store.protocol import KeyValue, Store, prefix_end
 log = logging.getLogger(__name__)
 
 WORKERS = 2
-#: How often it is looked whether the last object of a definition has gone.
-LAST_OBJECT_SECONDS = 0.25
+#: Seconds until it is looked whether the last object of a definition has gone: at first, and at most.
+FIRST_LOOK, LAST_LOOK = 0.05, 5.0
 
 
 class Controller:
@@ -38,6 +39,7 @@ class Controller:
         self._clock = clock
         self._queue: WorkQueue[str] = WorkQueue(clock, max_delay=30.0)
         self._groups: dict[str, str] = {}  # name -> group, of the definitions that there are
+        self._waits = Backoff(base=FIRST_LOOK, cap=LAST_LOOK)  # for the last object of a definition to go
         self._checked: dict[str, int] = {}  # name -> generation whose schemas were found to be structural, or not
 
     def run(self, tasks: Tasks) -> None:
@@ -112,8 +114,9 @@ class Controller:
             if written is None:
                 return
             await self._delete_all(written, left)
-            self._queue.add_after(meta.name(definition), LAST_OBJECT_SECONDS)
+            self._queue.add_after(meta.name(definition), self._waits.next(meta.name(definition)))
             return
+        self._waits.forget(meta.name(definition))
         gone = status.condition("Terminating", "False", "InstanceDeletionCompleted", "removed all instances")
         await self._release(definition, gone)
 

@@ -87,7 +87,7 @@ class OpenApi:
     def _hash(self, rows: list[Resource]) -> str:
         """Changes whenever the document of ``rows`` does, without making it: from what it is made of."""
         made_of = [(row.plural, row.definition, sorted(row.verbs), sorted(row.subresources)) for row in rows]
-        custom = [(row.kind, row.custom.list_kind, row.custom.schema) for row in rows if row.custom is not None]
+        custom = [(row.kind, row.custom.list_kind, row.custom.digest()) for row in rows if row.custom is not None]
         seed: list[Any] = [pinnace.__version__, pinnace.KUBERNETES_VERSION, made_of, custom]
         return hashlib.sha256(orjson.dumps(seed)).hexdigest().upper()
 
