@@ -66,7 +66,7 @@ class Custom(NamedTuple):
     #: Whether the definition is going away: nothing new is taken.
     terminating: bool = False
     #: Whether its objects are validated by rules, which may take long: not on the event loop.
-    rules: bool = False
+    rules: Callable[[], bool] = bool
     #: ``spec.conversion.webhook``, where that converts between the versions; else None.
     webhook: Object | None = None
     #: What it has converted to this version, by key and revision.

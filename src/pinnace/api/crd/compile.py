@@ -97,7 +97,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
             scale=scale.paths(subresources["scale"]) if "scale" in known else None,
             warnings=_deprecation(spec, version),
             terminating=terminating,
-            rules=schemas.has_rules(node),
+            rules=cache(lambda: schemas.has_rules(node)),
             webhook=conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None,
             converted={},
         ),

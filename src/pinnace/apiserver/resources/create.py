@@ -96,7 +96,7 @@ async def _attempt(
         if obj["metadata"] is not metadata:
             metadata = obj["metadata"]
         row.prepare_create(obj)
-        slow = request.large or (row.custom is not None and row.custom.rules)
+        slow = request.large or (row.custom is not None and row.custom.rules())
         found = await aside(row.validate, obj, None, "") if slow else row.validate(obj, None, "")
         refuse_invalid(row, str(name), found)
         key = row.key(request.info.namespace, str(name))

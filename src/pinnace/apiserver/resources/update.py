@@ -179,7 +179,7 @@ async def _replace(
         row.prepare_update(new, old, subresource)  # and what they have changed counts as part of it
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
         ownership.keep_times(new, old)
-        slow = large or (row.custom is not None and row.custom.rules)
+        slow = large or (row.custom is not None and row.custom.rules())
         found = await aside(row.validate, new, old, subresource) if slow else row.validate(new, old, subresource)
         refuse_invalid(row, name, found)
         if new == old:  # nothing to write: no new revision, as upstream
