@@ -1,6 +1,6 @@
 """The chains that choose an endpoint, as nftables text. Pure.
 
-A chain's name says what it does: ``vip_3`` chooses one of three endpoints of the address and port that were asked for;
+A chain's name says what it does: ``vip_3`` chooses one of three slots of the address and port that were asked for;
 ``outside_3`` too, and has the packet leave with the node's address; ``port_3`` and ``localport_3`` are the same two for
 node ports, by their number alone; ``inside_3`` and ``insideport_3`` choose for Pods and the node itself where those
 from outside get endpoints of this node only. With a second number, ``vip_3_10800``, a client stays with its endpoint
@@ -8,8 +8,8 @@ for as many seconds after its last connection (``sessionAffinity: ClientIP``): a
 number, and an endpoint keeps its number whatever others come and go.
 
 nft 1.0 cannot add such a chain to a table that is there already (it misreads the type of the map it looks into). So a
-table is made with the chains for up to ``capacity`` endpoints, and one that needs more is replaced as a whole; capacity
-doubles, which makes that rare.
+table is made with the chains for up to ``capacity`` slots, and the few for more than ``slots.EXACT``; one that needs
+more is replaced as a whole. Capacity doubles, which makes that rare.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from pinnace.network.proxy import slots
 
 #: Packets with this mark leave with the node's address; the bit that kube-proxy uses for it.
 MASQUERADE = 0x4000
@@ -56,14 +58,14 @@ MAPS = "".join(
 CLIENTS = f" map clients {{ typeof {_CLIENT} : ct mark; flags dynamic,timeout; size 65536; timeout 3h; }}\n"
 
 
-def name(kind: str, count: int, timeout: int = 0) -> str:
+def name(kind: str, size: int, timeout: int = 0) -> str:
     """The chain's name; ``timeout`` in seconds, 0 for clients that need not stay."""
-    return f"{kind}_{count}_{timeout}" if timeout else f"{kind}_{count}"
+    return f"{kind}_{size}_{timeout}" if timeout else f"{kind}_{size}"
 
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """The chains that a table has: for up to ``capacity`` endpoints, without and with each of the ``timeouts``."""
+    """The chains that a table has: for up to ``capacity`` slots, without and with each of the ``timeouts``."""
 
     capacity: int = 16
     timeouts: frozenset[int] = frozenset()
@@ -73,23 +75,23 @@ class Chains:
         capacity, timeouts = self.capacity, set(self.timeouts)
         for value in values:
             if value.startswith("goto ") and value != REFUSAL:
-                _, count, *timeout = value.split("_")
+                _, size, *timeout = value.split("_")
                 timeouts.update(map(int, timeout))
-                while capacity < int(count):
+                while capacity < int(size) <= slots.EXACT:
                     capacity *= 2
         return Chains(capacity, frozenset(timeouts))
 
     def text(self) -> str:
         return "".join(
-            f" chain {name(kind, count, timeout)} {{\n{_body(_KINDS[kind], count, timeout)} }}\n"
+            f" chain {name(kind, size, timeout)} {{\n{_body(_KINDS[kind], size, timeout)} }}\n"
             for timeout in (0, *sorted(self.timeouts))
-            for count in range(1, self.capacity + 1)
+            for size in slots.sizes(self.capacity, timeout)
             for kind in _KINDS
         )
 
 
-def _body(kind: _Kind, count: int, timeout: int) -> str:
-    choice = f"{kind.key} . numgen random mod {count}"
+def _body(kind: _Kind, size: int, timeout: int) -> str:
+    choice = f"{kind.key} . numgen random mod {size}"
     rules = [MARK] if kind.mark else []
     if not timeout:
         rules.append(f"dnat ip to {choice} map @{kind.maps}endpoints")

@@ -1,6 +1,6 @@
 """What nftables must hold for one Service: map and set elements. Pure.
 
-Chains depend only on the number of endpoints (``vip_3``, ``port_3``: choose one of three); everything else is an
+Chains depend only on the number of slots (``vip_3``, ``port_3``: choose one of three); everything else is an
 element of a map, so a change of endpoints is a change of elements. For a Service with port 80 at 10.96.0.10, node port
 30080 and the endpoints A and B::
 
@@ -28,12 +28,13 @@ import ipaddress
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from pinnace.api import meta
 from pinnace.api.types import Object
-from pinnace.network.proxy import chains
+from pinnace.network.proxy import chains, slots
 
 #: Services with this label are some other proxy's.
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
@@ -175,27 +176,27 @@ class _Spread(NamedTuple):
 
     def __call__(self, kind: str, key: str, targets: list[Endpoint]) -> None:
         maps, fronts = _MAPS[kind]
-        if targets:
-            self.found[Element(fronts, key)] = f"goto {chains.name(kind, len(targets), self.timeout)}"
+        if not targets:
+            return
+        size = slots.size(len(targets), self.timeout)
+        self.found[Element(fronts, key)] = f"goto {chains.name(kind, size, self.timeout)}"
         ways = [f"{target.address} . {target.port}" for target in targets]
         if not self.timeout:
-            self._in_slots(f"{maps}endpoints", key, ways)
+            self._in_slots(_keys(f"{maps}endpoints", key, size), ways)
             return
         numbers = [f"{number:#010x}" for number in _numbers(targets)]
-        self._in_slots(f"{maps}slots", key, numbers)
+        self._in_slots(_keys(f"{maps}slots", key, size), numbers)
         for number, where in zip(numbers, ways, strict=True):
             self.found[Element(f"{maps}sticky", f"{key} . {number}")] = where
 
-    def _in_slots(self, of: str, key: str, values: list[str]) -> None:
-        elements = [Element(of, f"{key} . {slot}") for slot in range(len(values))]
-        kept = {element: value for element in elements if (value := self.before.get(element)) is not None}
-        left = dict.fromkeys(values)
-        for element, value in kept.items():
-            if value in left:
-                del left[value]
-                self.found[element] = value
-        rest = iter(left)
-        self.found.update((element, next(rest)) for element in elements if element not in self.found)
+    def _in_slots(self, keys: tuple[Element, ...], values: list[str]) -> None:
+        held = slots.arrange(values, len(keys), map(self.before.get, keys))
+        self.found.update(zip(keys, held, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _keys(of: str, key: str, size: int) -> tuple[Element, ...]:
+    return tuple(Element(of, f"{key} . {slot}") for slot in range(size))
 
 
 def _numbers(targets: list[Endpoint]) -> list[int]:
