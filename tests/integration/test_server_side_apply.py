@@ -284,3 +284,50 @@ def test_scale_and_status_by_apply(bare_api: Api, bare_namespace: str) -> None:
     assert owned["s"] == {"f:spec": {"f:replicas": {}}}
     assert owned["c"] == {"f:status": {"f:replicas": {}}}
     assert "f:replicas" not in owned["m"]["f:spec"]
+
+
+def test_custom_resources(kubectl37: Kubectl, api: Api) -> None:
+    """Lists merge by the keys that the definition names; what it does not know is refused; replicas through scale."""
+    part = {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"type": "string"}, "count": {"type": "integer"}},
+    }
+    keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    properties = {"replicas": {"type": "integer"}, "parts": {"type": "array", "items": part, **keyed}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+    }
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gadgets.apply.example.com"},
+        "spec": {
+            "group": "apply.example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "gadgets", "kind": "Gadget"},
+            "versions": [version],
+        },
+    }
+    apply(kubectl37, definition)
+    try:
+        kubectl37("wait", "--for=condition=Established", "crd/gadgets.apply.example.com", "--timeout=30s")
+        gadget = {"apiVersion": "apply.example.com/v1", "kind": "Gadget", "metadata": {"name": "g"}}
+        apply(kubectl37, {**gadget, "spec": {"replicas": 1, "parts": [{"name": "a", "count": 1}]}})
+        apply(kubectl37, {**gadget, "spec": {"parts": [{"name": "b", "count": 2}]}}, "--field-manager=other")
+        found = read(kubectl37, "gadget", "g")
+        assert found["spec"]["parts"] == [{"name": "a", "count": 1}, {"name": "b", "count": 2}]
+        said = refused(kubectl37, {**gadget, "spec": {"parts": [{"name": "b", "count": 3}]}})
+        assert 'conflict with "other": .spec.parts[name="b"].count' in said
+        assert ".spec.nope: field not declared in schema" in refused(kubectl37, {**gadget, "spec": {"nope": 1}})
+        kubectl37("scale", "gadget/g", "--replicas=3")
+        entries = managed(kubectl37, "gadget", "g")["metadata"]["managedFields"]
+        scaled = [entry["fieldsV1"] for entry in entries if entry.get("subresource") == "scale"]
+        assert scaled == [{"f:spec": {"f:replicas": {}}}]
+    finally:
+        kubectl37("delete", "crd", "gadgets.apply.example.com")
