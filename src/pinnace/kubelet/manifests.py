@@ -46,6 +46,7 @@ class Manifests:
         self._node_name = node_name
         self._clock = clock
         self._seen: dict[str, tuple[int, int, int]] = {}  # file -> what tells that it has changed
+        self._problem = ""
         self._pods: dict[str, Object] = {}  # file -> its Pod, as it was last good
 
     def read(self) -> dict[str, Object] | None:
@@ -89,17 +90,30 @@ class Manifests:
                 pods[meta.key(pod)] = pod
         return pods
 
+    def current(self) -> dict[str, Object]:
+        """All Pods as they are now."""
+        self._look()
+        return self._by_key()
+
     async def watch(self, changed: Callable[[dict[str, Object]], None]) -> None:
         """Call ``changed`` with all Pods after every change; never returns."""
         while True:
             await self._clock.sleep(LOOK, routine=True)
-            try:
-                pods = self.read()
-            except OSError as error:
-                log.warning("cannot read the manifest directory: %s", error)
-                continue
+            pods = self._look()
             if pods is not None:
                 changed(pods)
+
+    def _look(self) -> dict[str, Object] | None:
+        """``read``; a directory that cannot be read is told of once, and changes nothing."""
+        try:
+            pods = self.read()
+        except OSError as error:
+            if str(error) != self._problem:
+                log.warning("cannot read the manifest directory %s: %s", self.directory, error)
+            self._problem = str(error)
+            return None
+        self._problem = ""
+        return pods
 
 
 def parse(data: bytes, source: str, node_name: str) -> Object:

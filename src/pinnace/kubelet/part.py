@@ -110,9 +110,7 @@ class Kubelet:
         self._description = NodeDescription(
             node_name, [node_ip], chosen.port, facts, "containerd", "", dict(labels or {})
         )
-        self.agent = NodeAgent(
-            client, clock, self._description, lambda: NODE_SHUTS_DOWN if self.gate.shutting_down else self._problem
-        )
+        self.agent = NodeAgent(client, clock, self._description, self._why_not_ready)
         self.settings = Settings(
             root_dir, [node_ip], list(cluster_dns), cluster_domain, facts.memory, facts.allocatable()
         )
@@ -156,19 +154,18 @@ class Kubelet:
         if tls is not None:
             self._server = KubeletServer(lambda: [self.manager], clock, tls, Access(client, clock, node_name), chosen)
         self._health = HealthServer(clock)
+        self._watch_over(chosen)
+
+    def _watch_over(self, chosen: Configuration) -> None:
+        """What looks after the machine, and ends Pods or removes images for its sake."""
+        node = _node_reference(self.node_name)
         self.images = ImageCollector(
-            runtime,
-            self._recorder,
-            clock,
-            chosen,
-            disk=self.stats.imagefs,
-            node=_node_reference(node_name),
-            kept=(PAUSE,),
+            self.runtime, self._recorder, self._clock, chosen, disk=self.stats.imagefs, node=node, kept=(PAUSE,)
         )
         periods = chosen.shutdown_periods()
-        self.shutdown = NodeShutdown(clock, periods, self.manager, self.agent, self.gate, self._statuses.written)
+        self.shutdown = NodeShutdown(self._clock, periods, self.manager, self.agent, self.gate, self._statuses.written)
         self.pressure = Pressure(
-            clock,
+            self._clock,
             chosen,
             self.stats,
             self.manager,
@@ -176,7 +173,7 @@ class Kubelet:
             self.agent,
             self.gate,
             self._recorder,
-            node=_node_reference(node_name),
+            node=node,
             pods_dir=self.settings.pods_dir,
             logs_dir=self.settings.logs_dir,
         )
@@ -223,7 +220,7 @@ class Kubelet:
         self._recorder.event(_node_reference(self.node_name), NORMAL, "Starting", "Starting kubelet.")
         self._statuses.start()
         if self._manifests is not None:  # before anything that belongs to no Pod is taken apart
-            self.manager.set_static(self._manifests.read() or {})
+            self.manager.set_static(self._manifests.current())
         self.manager.start()
         self._pods.add_handler(self.manager.handle)
         self._pods.add_handler(self._labels_changed)

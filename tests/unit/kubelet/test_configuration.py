@@ -120,3 +120,16 @@ class TestManifests:
         file.unlink()
         (tmp_path / "m" / "copy.yaml").unlink()
         assert seen.read() == {}
+
+    def test_a_directory_that_cannot_be_had_is_told_of_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "m").write_text("a file")
+        seen = Manifests(tmp_path / "m", "node", VirtualClock())
+        with caplog.at_level(logging.WARNING):
+            assert seen.current() == seen.current() == {}
+        assert len(caplog.records) == 1 and "cannot read the manifest directory" in caplog.text
+        (tmp_path / "m").unlink()
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / "web.yaml").write_text(POD)
+        assert list(seen.current()) == ["default/web-node"]
