@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.clusters import Api, wait_for
+from tests.clusters import Api, Cluster, wait_for
 from tests.crds import DEFINITIONS, Custom, definition, install, message, object_schema, version
-from tests.tools import Kubectl
+from tests.tools import Kubectl, helm_binary
 
 CRON = object_schema(
     spec={
@@ -304,3 +305,29 @@ def test_many_definitions_are_listed_by_name(bare_api: Api) -> None:
         "kind": "Widget",
         "listKind": "WidgetList",
     }
+
+
+def test_warnings(tabs: Custom) -> None:
+    made = tabs.create("a", metadata={"finalizers": ["mine"]}, spec={"cronSpec": "* * * * *"})
+    assert "prefer a domain-qualified finalizer name to avoid accidental conflicts" in str(made.headers.get("Warning"))
+    assert tabs.merge("a", {"spec": {"replicas": 2}}).headers.get("Warning") is None
+    odd = definition(version(schema=object_schema(spec={"type": "string", "format": "color"})))
+    assert 'unrecognized format \\"color\\"' in str(tabs.api("POST", DEFINITIONS, odd).headers.get("Warning"))
+
+
+def test_a_chart_with_its_definition(cluster: Cluster, kubectl37: Kubectl, tmp_path: Path) -> None:
+    made = crontabs()
+    obj = {"apiVersion": f"{made['spec']['group']}/v1", "kind": "CronTab", "metadata": {"name": "my"}}
+    for name, content in {
+        "Chart.yaml": {"apiVersion": "v2", "name": "demo", "version": "0.1.0"},
+        "crds/crd.yaml": made,
+        "templates/cr.yaml": {**obj, "spec": {"cronSpec": "* * * * *", "replicas": 3}},
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    environment = {**kubectl37.environment(), "HOME": str(tmp_path)}
+    command = [str(helm_binary()), "install", "demo", str(tmp_path), "--namespace", kubectl37.namespace]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    short = made["spec"]["names"]["shortNames"][0]
+    assert kubectl37("get", short, "my", "-o", "jsonpath={.spec.replicas}") == "3"

@@ -72,6 +72,7 @@ def _resource(row: Object, storage: GVR) -> Resource:
         cells=_hook("pinnace.api.table", "cells", gvk),
         from_storage=conversion.from_storage(gvk, storage.api_version),
         to_storage=conversion.to_storage(gvk, storage.api_version),
+        warn=_hook("pinnace.api.crd.warnings", "definition", gvk) if gvk.kind == "CustomResourceDefinition" else None,
     )
 
 

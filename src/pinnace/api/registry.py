@@ -110,6 +110,8 @@ class Resource(NamedTuple):
     #: How the lists and maps of its objects merge, of kinds whose schema is not in the tables: a custom resource's is
     #: ``lambda: typed.of_structural(schema)``, called once (``api.apply.typed``).
     merges: Callable[[], Type] | None = None
+    #: ``(new, old or None)``: what its writer is warned of.
+    warn: Callable[[Object, Object | None], list[str]] | None = None
     custom: Custom | None = None
 
     @property

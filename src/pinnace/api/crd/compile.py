@@ -10,7 +10,7 @@ import orjson
 from pinnace.api import meta
 from pinnace.api.apply import typed
 from pinnace.api.builtin import version_priority
-from pinnace.api.crd import columns, scale, schemas
+from pinnace.api.crd import columns, scale, schemas, warnings
 from pinnace.api.crd.kind import CustomKind
 from pinnace.api.registry import Custom, Resource, Subresource
 from pinnace.api.types import GVK, GVR, Object
@@ -85,6 +85,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
         cells=columns.cells(asked),
         from_storage=kind.refresh,
         to_storage=stored.refresh,
+        warn=warnings.custom,
         merges=cache(lambda: typed.of_structural(node)),
         custom=Custom(
             list_kind=accepted.get("listKind") or f"{kind.gvk.kind}List",

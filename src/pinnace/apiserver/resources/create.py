@@ -99,6 +99,8 @@ async def _attempt(
         slow = request.large or (row.custom is not None and row.custom.rules())
         found = await aside(row.validate, obj, None, "") if slow else row.validate(obj, None, "")
         refuse_invalid(row, str(name), found)
+        if row.warn is not None:
+            request.warnings += row.warn(obj, None)
         key = row.key(request.info.namespace, str(name))
         if dry:
             admitted.charges()

@@ -182,6 +182,8 @@ async def _replace(
         slow = large or (row.custom is not None and row.custom.rules())
         found = await aside(row.validate, new, old, subresource) if slow else row.validate(new, old, subresource)
         refuse_invalid(row, name, found)
+        if row.warn is not None and not subresource:
+            request.warnings += [said for said in row.warn(new, old) if said not in request.warnings]
         if new == old:  # nothing to write: no new revision, as upstream
             admitted.committed = True
             return answer(kv, new) if answer else render.stored(request, 200, kv, row, now())
