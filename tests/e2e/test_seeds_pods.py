@@ -137,17 +137,3 @@ def test_a_terminal_in_a_pod(machine: Machine, kubectl: Kubectl):
     assert "/dev/pts/" in done.stdout
     assert "got-something" in done.stdout
     assert 'pod "busybox-tty" deleted' in done.stdout
-
-
-def test_the_liveness_probe_restarts_the_container(kubectl: Kubectl):
-    """Last in the file: the Pod was created when the session began and takes over a minute."""
-
-    def restarts() -> int:
-        shown = kubectl("get", "pod", "liveness", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
-        return int(shown or 0)
-
-    eventually(lambda: restarts() >= 1, limit=120, what="the container is restarted")
-    shown = kubectl("describe", "pod", "liveness")
-    assert "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory" in shown
-    assert "Container liveness failed liveness probe, will be restarted" in shown
-    kubectl("delete", "pod", "liveness", "--grace-period=1")

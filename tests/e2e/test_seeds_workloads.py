@@ -1,4 +1,4 @@
-"""The seeds' DaemonSets, Jobs, CronJob and sidecar with real containers, and their Deployment by kustomize."""
+"""The seeds' DaemonSets, Jobs, CronJob, sidecar and probes with real containers, and their Deployment by kustomize."""
 
 from __future__ import annotations
 
@@ -188,6 +188,20 @@ def test_a_job_of_four_two_at_a_time(seeds: Kubectl) -> None:
     assert seeds("get", "job", "pi", "--no-headers").split()[1:3] == ["Complete", "4/4"]
     seeds("delete", "job", "pi")
     eventually(lambda: seeds("get", "pods", "-l", "job-name=pi", "-o", "name") == "")
+
+
+def test_the_liveness_probe_restarts_the_container(kubectl: Kubectl):
+    """Late: the Pod was created when the session began and takes over a minute."""
+
+    def restarts() -> int:
+        shown = kubectl("get", "pod", "liveness", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+        return int(shown or 0)
+
+    eventually(lambda: restarts() >= 1, limit=120, what="the container is restarted")
+    shown = kubectl("describe", "pod", "liveness")
+    assert "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory" in shown
+    assert "Container liveness failed liveness probe, will be restarted" in shown
+    kubectl("delete", "pod", "liveness", "--grace-period=1")
 
 
 def test_the_job_of_every_minute(kubectl: Kubectl) -> None:

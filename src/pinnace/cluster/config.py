@@ -107,9 +107,14 @@ def parse_pool(text: str) -> str:
     from pinnace.core.ipranges import IPRanges
 
     try:
-        IPRanges(text)
+        pool = IPRanges(text)
     except ValueError as error:
         raise ClusterError(Exit.USAGE, f"--load-balancer-pool: {error}") from error
+    uses = (("Pods", POD_CIDR), ("Services", SERVICE_CIDR), ("the node", f"{HOST_ADDRESS}/32"))
+    for whose, network in uses:
+        if pool.overlaps(network):
+            taken = f"{text} overlaps {network}, where addresses of {whose} come from"
+            raise ClusterError(Exit.USAGE, f"--load-balancer-pool: {taken}")
     return text
 
 

@@ -19,7 +19,7 @@ class IPRanges:
 
     def __contains__(self, address: object) -> bool:
         try:
-            number = int(ipaddress.IPv4Address(address))  # type: ignore[arg-type]
+            number = int(ipaddress.IPv4Address(address))
         except ValueError:
             return False
         return any(first <= number <= last for first, last in self._ranges)
@@ -28,6 +28,12 @@ class IPRanges:
         for first, last in self._ranges:
             for number in range(first, last + 1):
                 yield str(ipaddress.IPv4Address(number))
+
+    def overlaps(self, network: str) -> bool:
+        """Whether an address of theirs is in ``network``."""
+        other = ipaddress.IPv4Network(network)
+        begin, end = int(other.network_address), int(other.broadcast_address)
+        return any(first <= end and begin <= last for first, last in self._ranges)
 
     def networks(self) -> list[str]:
         """The fewest networks that hold exactly these addresses."""

@@ -43,5 +43,7 @@ def test_parts_come_in_their_order_and_need_the_api_server():
 def test_the_pool_of_load_balancers():
     assert config.parse_pool("192.168.1.240-192.168.1.250") == "192.168.1.240-192.168.1.250"
     assert config.parse_pool("none") == ""
+    with pytest.raises(ClusterError, match=r"10\.96\.3\.0/24 overlaps 10\.96\.0\.0/16, where addresses of Services"):
+        config.parse_pool("10.96.3.0/24")
     with pytest.raises(ClusterError, match=r"--load-balancer-pool: .192\.168\.1\.0/33. is neither CIDR nor FIRST-LAST"):
         config.parse_pool("192.168.1.0/33")

@@ -14,6 +14,12 @@ def test_networks_and_ranges_in_their_order() -> None:
     assert not any(address in ranges for address in ("10.98.0.0", "10.98.0.3", "192.168.1.11", "x", "::1"))
 
 
+def test_what_they_overlap() -> None:
+    ranges = IPRanges("10.0.0.9-10.0.0.20,10.1.0.0/24")
+    assert all(ranges.overlaps(network) for network in ("10.0.0.0/28", "10.0.0.12/32", "10.0.0.0/8", "10.1.0.128/25"))
+    assert not any(ranges.overlaps(network) for network in ("10.0.0.0/29", "10.1.1.0/24"))
+
+
 def test_the_networks_that_hold_exactly_them() -> None:
     assert IPRanges("192.168.1.4-192.168.1.9").networks() == ["192.168.1.4/30", "192.168.1.8/31"]
     assert "10.98.0.0/25" not in IPRanges("10.98.0.0/24").networks()
