@@ -10,6 +10,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -159,3 +160,12 @@ def test_who_breaks_off_leaves_nothing_open(machine: Machine, box: str, env: dic
     time.sleep(0.2)
     assert log.read_text().removeprefix(before) == ""
     kubectl.run("exec", "box", "--", "kill", "-9", number)
+
+
+def test_the_kubelets_port_tells_of_broken_tls(machine: Machine) -> None:
+    script = (
+        "import socket, sys; s = socket.create_connection(('127.0.0.1', 10250), 5);"
+        "s.sendall(b'GET /pods HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); sys.stdout.write(s.makefile().read())"
+    )
+    told = machine.run(sys.executable, "-c", script).stdout
+    assert told == "HTTP/1.0 400 Bad Request\n\nClient sent an HTTP request to an HTTPS server.\n"

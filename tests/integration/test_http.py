@@ -18,9 +18,10 @@ from tests.integration.apiserver import Api, closed, running
 
 from pinnace.api.resources import CONFIG_MAPS
 from pinnace.apiserver import pipeline
-from pinnace.apiserver.http import listener, server
+from pinnace.apiserver.http import server
 from pinnace.apiserver.http.connection import Connection
 from pinnace.apiserver.resources import codec
+from pinnace.core import listener
 from pinnace.store.protocol import Put, Txn
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -139,7 +140,7 @@ async def test_plain_http_is_told_so(served: Api) -> None:
 async def test_a_failed_handshake_is_logged_and_leaves_others_alone(
     served: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "pinnace.apiserver.http")
+    caplog.set_level("INFO", "pinnace.core.listener")
     for sent, alert in ((b"\x16\x03\x01\x00\x05hello", b"\x15\x03\x03\x00\x02\x02\x0a"), (b"\x00" * 100, b"")):
         reader, writer = await asyncio.open_connection(served.host, served.port)
         writer.write(sent)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any
 
-from pinnace.apiserver.http import listener
 from pinnace.apiserver.http.connection import Connection
-from pinnace.apiserver.http.listener import Listener, TellingTls
 from pinnace.apiserver.request import Request
 from pinnace.apiserver.response import Answer
+from pinnace.core import listener
 from pinnace.core.clock import Clock, Timer
+from pinnace.core.listener import Listener
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ class HttpServer:
         self.handler = handler
         self.clock = clock
         self.tls = tls
-        if tls is not None:
-            tls.sslobject_class = TellingTls
         self.tick = 0
         self.stopping = False
         #: Answers given, by verb and code.

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pinnace.core import clock as clocks
-from pinnace.core.clock import Clock
+from pinnace.core import listener
+from pinnace.core.clock import Clock, Timer
+from pinnace.core.listener import Listener
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +20,8 @@ HEAD_LIMIT = 64 << 10
 BODY_LIMIT = 1 << 20
 #: Seconds for a request's head to arrive.
 HEAD_SECONDS = 30.0
+SWEEP_SECONDS = 5.0
+MAX_CONNECTIONS = 1000
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -72,22 +76,36 @@ class HttpServer:
         self._handle = handle
         self._clock = clock
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._listeners: list[Listener] = []
+        self._sweeper: Timer | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
     async def listen(self, host: str, port: int) -> int:
         """The port, a free one if 0 was asked for. Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, host, port, ssl=self._tls, limit=HEAD_LIMIT)
-        return int(self._server.sockets[0].getsockname()[1])
+        for sock in await listener.bind(host, port):
+            self._listeners.append(Listener(sock, self._tls, self._clock, self._connected, self._room))
+        self._sweeper = self._clock.call_later(SWEEP_SECONDS, self._sweep, routine=True)
+        return self._listeners[0].address[1]
+
+    def _connected(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=HEAD_LIMIT), self._serve)
+
+    def _room(self) -> int:
+        return MAX_CONNECTIONS - len(self._open) - sum(each.arriving for each in self._listeners)
+
+    def _sweep(self) -> None:
+        for each in self._listeners:
+            each.sweep()
+        self._sweeper = self._clock.call_later(SWEEP_SECONDS, self._sweep, routine=True)
 
     async def stop(self) -> None:
-        if self._server is None:
-            return
-        self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for each in self._listeners:
+            await each.close()
+        self._listeners.clear()
         for writer in list(self._open):
             writer.close()
-        await self._server.wait_closed()
-        self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

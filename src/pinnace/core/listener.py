@@ -1,4 +1,4 @@
-"""A listening socket, and what comes to it until it has become a ``Connection``.
+"""A listening socket of an HTTP server, and what comes to it until it has become a connection.
 
 The first byte of every client decides: a TLS handshake is left to the event loop's TLS; what can only be plain HTTP is
 answered as Go's server does, in plain text; anything else gets OpenSSL's alert. A client whose handshake fails learns
@@ -50,6 +50,8 @@ class Listener:
     ) -> None:
         self._socket = sock
         self._tls = tls
+        if tls is not None:
+            tls.sslobject_class = TellingTls
         self._clock = clock
         self._connected = connected
         self._room = room
