@@ -9,9 +9,9 @@ from pinnace.store.open import open_store
 from pinnace.store.protocol import Put, StoreError, Txn
 
 
-@pytest.mark.parametrize("url", ["", "memory", "memory://x", "etcd://127.0.0.1:2379", "/a/b.db", "sqlite:/a/b.db"])
+@pytest.mark.parametrize("url", ["", "memory", "memory://x", "consul://127.0.0.1:8500", "/a/b.db", "sqlite:/a/b.db"])
 async def test_unknown_urls_name_the_known_ones(url: str) -> None:
-    with pytest.raises(StoreError, match=r"use memory:// or sqlite:///path/file\.db"):
+    with pytest.raises(StoreError, match=r"use memory://, sqlite:///path/file\.db or etcd://host:port"):
         await open_store(url, stamp=lambda value, revision: value, clock=VirtualClock())
 
 
