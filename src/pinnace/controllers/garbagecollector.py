@@ -62,7 +62,8 @@ class _Feed:
                 if is_reason(error, "Expired", "Gone"):
                     version = ""
                 else:
-                    log.warning("garbage collector cannot watch %s: %s", self.gvr.group_resource, error)
+                    level = logging.DEBUG if backoff.failures(self.gvr) else logging.WARNING  # once for each outage
+                    log.log(level, "garbage collector cannot watch %s: %s", self.gvr.group_resource, error)
                 await self._collector.clock.sleep(backoff.next(self.gvr))
 
     async def _list(self) -> str:
