@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pinnace.api import formats, quantity
-from pinnace.api.cel.standard import pattern
+from pinnace.api.cel.text import pattern
 from pinnace.api.cel.values import NOTHING, CelError, Optional, no_overload
 from pinnace.api.crd import formats as string_formats
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from pinnace.api.cel import extensions, standard
+from pinnace.api.cel import extensions, standard, text, times
 from pinnace.api.cel.types import Type, parsed
 
 
@@ -49,8 +49,8 @@ def _table(sources: Sequence[str]) -> tuple[dict[str, list[Overload]], dict[str,
     return functions, methods
 
 
-FUNCTIONS, METHODS = _table((standard.SIGNATURES, extensions.SIGNATURES))
-CALLS: dict[str, Callable[..., Any]] = {**standard.CALLS, **extensions.CALLS}
+FUNCTIONS, METHODS = _table([part.SIGNATURES for part in (standard, text, times, extensions)])
+CALLS: dict[str, Callable[..., Any]] = {**standard.CALLS, **text.CALLS, **times.CALLS, **extensions.CALLS}
 
 
 def size_cost(*values: Any) -> float:

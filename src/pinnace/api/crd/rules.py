@@ -16,7 +16,7 @@ import orjson
 
 from pinnace.api import cel
 from pinnace.api.cel import types
-from pinnace.api.cel.standard import to_timestamp
+from pinnace.api.cel.times import to_duration, to_timestamp
 from pinnace.api.cel.types import Type
 from pinnace.api.cel.values import CelError, CostError, MapList, Optional, SetList
 from pinnace.api.crd.listtypes import key_of
@@ -146,8 +146,6 @@ def _text_of(value: str, format: str) -> Any:
         except ValueError as error:
             raise CelError(str(error)) from None
     if format == "duration":
-        from pinnace.api.cel.standard import to_duration
-
         return to_duration(value)
     if format == "date":
         return to_timestamp(f"{value}T00:00:00Z")
