@@ -236,11 +236,25 @@ def test_versions_share_their_objects(bare_api: Api, bare_namespace: str) -> Non
     assert custom.get("x", "v2").json["spec"] == {"a": "1", "new": "d"}
     assert custom.get("x").json["spec"] == {"a": "1", "old": "o"}
     assert bare_api("GET", f"/apis/{custom.group}").json["preferredVersion"]["version"] == "v2"
+    stale, rewritten = custom.get("x", "v2").json, custom.get("y", "v2").json
+    for obj in (stale, rewritten):  # what changes nothing moves them to the version that is stored now
+        answer = bare_api("PUT", custom.item(obj["metadata"]["name"], "v2"), obj)
+        assert answer.json["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]
+    current = custom.get("x", "v2").json
+    same = bare_api("PUT", custom.item("x", "v2"), current).json
+    assert same["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
     missing = message(custom.change(versions=[version("v2", two)]))
     assert (
         'status.storedVersions[0]: Invalid value: "v1": missing from spec.versions; v1 was previously a storage'
         in missing
     )
+    merge = {"Content-Type": "application/merge-patch+json"}
+    assert (
+        bare_api("PATCH", f"{custom.path}/status", {"status": {"storedVersions": ["v2"]}}, headers=merge).status == 200
+    )
+    assert custom.change(versions=[version("v2", two)]).status == 200
+    assert custom.get("x").status == 404
+    assert custom.get("x", "v2").json["spec"] == {"a": "1", "new": "d"}
 
 
 def test_objects_of_an_older_schema_are_read_as_the_new_one_has_them(bare_api: Api, bare_namespace: str) -> None:
