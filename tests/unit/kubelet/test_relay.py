@@ -7,7 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -34,6 +34,7 @@ class Runtime:
         return word, rest >> 24, await self._reader.readexactly(rest & 0xFFFFFF)
 
     async def accept(self, count: int) -> None:
+        """Take so many streams; what comes for one before its reply is lost, as with Go's server."""
         for _ in range(count):
             word, _, payload = await self.frame()
             assert word == 0x80030001
@@ -41,6 +42,11 @@ class Runtime:
             block = self._inflate.decompress(payload[10:])
             assert struct.unpack_from("!II", block) == (1, 10) and block[8:18] == b"streamtype"
             self.streams[block[22:].decode()] = stream
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                while True:
+                    await self.frame()
+        for stream in self.streams.values():
             self.writer.write(struct.pack("!III", 0x80030002, 4, stream))
 
     async def read(self, name: str) -> bytes:
@@ -104,8 +110,8 @@ async def served(runtime: Callable[[Runtime], Awaitable[None]]) -> AsyncIterator
     kubelet = HttpServer(lambda request: relay(request, url), RealClock(), None)
     reader, writer = await asyncio.open_connection("127.0.0.1", await kubelet.listen("127.0.0.1", 0))
     try:
-        yield Client(reader, writer), heads
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
+            yield Client(reader, writer), heads
             await ended.wait()
     finally:
         writer.close()
@@ -167,8 +173,7 @@ async def test_a_client_that_is_gone_ends_the_runtimes_connection() -> None:
     async with served(runtime) as (client, _):
         await client.ask(EXEC, V5)
         client.writer.close()
-        async with asyncio.timeout(5):
-            await gone.wait()
+        await gone.wait()
 
 
 @pytest.mark.parametrize("side", ["client", "runtime"])
