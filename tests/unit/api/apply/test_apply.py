@@ -148,10 +148,12 @@ def test_what_others_own_stays_when_it_is_no_longer_applied() -> None:
     server.apply(containers({"name": "web", "image": "a"}, {"name": "side", "image": "s"}), "me")
     env = {"name": "side", "env": [{"name": "X", "value": "1"}]}
     server.apply(partial(template={"spec": {"containers": [env]}}), "other")
+    server.object["spec"]["template"]["spec"]["containers"][1]["workingDir"] = "/set-by-admission"  # nobody's
     server.apply(containers({"name": "web", "image": "a"}), "me")
     assert names(server) == ["web", "side"]
     side = server.object["spec"]["template"]["spec"]["containers"][1]
     assert side["env"] == [{"name": "X", "value": "1"}]
+    assert side["workingDir"] == "/set-by-admission"
     assert "image" not in side
 
 

@@ -128,6 +128,26 @@ def test_removed_fields_are_nobodys() -> None:
     assert server.owned("remover", managers.UPDATE) == {}
 
 
+def test_what_a_manager_removes_it_owns_no_more() -> None:
+    server = Server()
+    server.write(deployment(minReadySeconds=5), "creator")
+    new = meta.copy(server.object)
+    del new["spec"]["minReadySeconds"]
+    new["spec"]["replicas"] = 7
+    server.write(new, "creator")
+    assert compact(server.owned("creator", managers.UPDATE)) == CREATED
+
+
+def test_what_names_an_object_is_nobodys() -> None:
+    server = Server()
+    server.write(deployment(), "creator")
+    new = meta.copy(server.object)
+    new["metadata"] |= {"generation": 2, "uid": "u", "resourceVersion": "9"}
+    server.write(new, "server")
+    assert server.owned("server", managers.UPDATE) == {}
+    assert compact(server.owned("creator", managers.UPDATE)) == CREATED
+
+
 def test_status_is_its_endpoints() -> None:
     server = Server()
     server.write(deployment(), "creator")
