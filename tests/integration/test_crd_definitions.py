@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from tests.clusters import Api, wait_for
 from tests.crds import DEFINITIONS, Custom, definition, install, message, object_schema, version
 
@@ -275,3 +276,13 @@ def test_a_deprecated_version_warns(bare_api: Api) -> None:
     expected = f"{custom.group}/v1beta1 Widget is deprecated; use {custom.group}/v1 Widget"
     assert expected in str(answer.headers.get("Warning"))
     assert bare_api("GET", custom.collection()).headers.get("Warning") is None
+
+
+def test_a_definition_in_yaml(bare_api: Api) -> None:
+    made = with_schema({"type": "string", "enum": ["=", "!="]})
+    body = yaml.safe_dump(made).replace("'='", "=").encode()
+    assert b"- =\n" in body
+    answer = bare_api("POST", DEFINITIONS, body, headers={"Content-Type": "application/yaml"})
+    assert answer.status == 201, answer.body
+    held = answer.json["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert held["enum"] == ["=", "!="]

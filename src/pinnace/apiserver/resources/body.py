@@ -118,6 +118,10 @@ def _as_yaml_says(twice: Sequence[tuple[int, str]], *, strictly: bool) -> list[s
     return ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines and strictly else lines
 
 
+#: A plain ``=`` is text, as it is to Go: definitions list it among operators.
+_YAML_VALUE, _YAML_STRING = "tag:yaml.org,2002:value", "tag:yaml.org,2002:str"
+
+
 class YamlError(ValueError):
     """``str`` is what upstream says of the document."""
 
@@ -189,6 +193,8 @@ def _check_size(node: Any, count: list[int], depth: int) -> None:
         raise _TooComplexError("document contains excessive aliasing")
     if depth > YAML_DEPTH:
         raise _TooComplexError("exceeded max depth")
+    if node.tag == _YAML_VALUE:
+        node.tag = _YAML_STRING
     if isinstance(node.value, list):
         for child in node.value:
             if isinstance(child, tuple):
