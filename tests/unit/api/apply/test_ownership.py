@@ -91,6 +91,20 @@ def test_structs_that_are_always_there_and_pointers() -> None:
     assert fields["f:spec"]["f:volumes"] == {".": {}, 'k:{"name":"v"}': {".": {}, "f:emptyDir": {}, "f:name": {}}}
 
 
+def test_what_go_always_writes_is_owned_with_the_element_it_is_in() -> None:
+    """A condition's times are there even where nobody has set them."""
+    server = Server("", "v1", "pods")
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    server.write({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}, "m")
+    ready = {"type": "Ready", "status": "True"}
+    server.change("kubelet", subresource="status", conditions=[ready], podIPs=[{"ip": "10.0.0.1"}])
+    assert compact(server.owned("kubelet", managers.UPDATE, "status")) == (
+        '{"f:status":{"f:conditions":{".":{},"k:{\\"type\\":\\"Ready\\"}":{".":{},"f:lastProbeTime":{},'
+        '"f:lastTransitionTime":{},"f:status":{},"f:type":{}}},"f:podIPs":{".":{},'
+        '"k:{\\"ip\\":\\"10.0.0.1\\"}":{".":{},"f:ip":{}}}}}'
+    )
+
+
 def test_fields_change_hands() -> None:
     server = Server()
     server.write(deployment(), "creator")
