@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.etcd import Certificates, Etcd
 
+from pinnace.apiserver.resources import codec
 from pinnace.core.clock import RealClock
 from pinnace.store.backends import etcd_client, etcd_feed
 from pinnace.store.backends.etcd_client import EtcdClient
@@ -539,5 +540,10 @@ async def test_a_full_database(tmp_path: Path) -> None:
 
 
 async def test_kubernetes_own_data_is_left_alone(fast: Etcd) -> None:
-    assert fast.ctl("put", "/registry/pods/default/a", "k8s\\x00...").returncode == 0
-    assert "--etcd-prefix" in await refused(fast.url, fast.options())
+    assert fast.ctl("put", "/registry/pods/default/a", "k8s:enc:aescbc:v1:...").returncode == 0
+    with pytest.raises(StoreError, match=r"/registry/pods/default/a cannot be read: .* another --etcd-prefix"):
+        await open_store(fast.url, stamp=codec.stamp, clock=RealClock(), etcd=fast.options())
+    store = await open_store(fast.url, stamp=codec.stamp, clock=RealClock(), etcd=fast.options("/other"))
+    assert fast.ctl("put", "/other/pods/default/a", "k8s:enc:aescbc:v1:...").returncode == 0
+    await eventually(lambda: "--etcd-prefix" in (store.refusal or ""), "what is written later to be noticed")
+    await store.close()

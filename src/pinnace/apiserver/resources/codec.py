@@ -19,6 +19,8 @@ from pinnace.apiserver.resources.sharing import share
 from pinnace.store.protocol import KeyValue
 
 _HOLE = b'"metadata":{"resourceVersion":"'
+#: How what kube-apiserver stores begins: protobuf, encrypted.
+_FOREIGN = (b"k8s\0", b"k8s:enc:")
 #: The hole comes after kind and apiVersion only.
 _WITHIN = 1024
 
@@ -45,9 +47,14 @@ def encode(obj: Object) -> bytes:
 
 
 def stamp(value: bytes, revision: int) -> bytes:
-    """``value`` with its resourceVersion, whatever that was; values that are not objects stay as they are."""
+    """``value`` with its resourceVersion, whatever that was; values that are not objects stay as they are. Raises
+    ValueError for what kube-apiserver stores."""
     at = value.find(_HOLE, 0, _WITHIN)
     if at < 0:
+        if value.startswith(_FOREIGN):
+            raise ValueError(
+                "kube-apiserver wrote it, in a form that Pinnace does not read; choose another --etcd-prefix"
+            )
         return value
     at += len(_HOLE)
     return b"%b%d%b" % (value[:at], revision, value[value.index(b'"', at) :])

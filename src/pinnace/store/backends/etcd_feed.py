@@ -51,8 +51,6 @@ PAGE = 1_000
 #: in etcd were why.
 SILENCE, FOREIGN_SILENCE = 0.1, 0.002
 FOREIGN_SECONDS = 60.0
-#: How kube-apiserver begins what it stores: ``k8s\\0`` (protobuf), ``k8s:enc:`` (encrypted).
-_KUBERNETES = b"k8s"
 
 
 class _CompactedError(Exception):
@@ -166,11 +164,6 @@ class Feed:
 
     def _item(self, key: str, raw: Any) -> KeyValue:
         """Raises _ForeignError."""
-        if raw.value.startswith(_KUBERNETES):
-            raise _ForeignError(
-                f"etcd holds objects under {self._keys.prefix} that kube-apiserver wrote ({raw.key.decode()}), in a "
-                "form that Pinnace does not read: choose another --etcd-prefix"
-            )
         revision = raw.mod_revision
         try:
             value = self._stamp(raw.value, revision)
