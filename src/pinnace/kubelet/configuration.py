@@ -100,7 +100,7 @@ def load(path: Path, defaults: Configuration) -> Configuration:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     try:
         body = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
         return parse(body or {}, defaults)
@@ -139,6 +139,10 @@ def _checked(name: str, value: object, default: object) -> object:
         raise ConfigurationError(f"{name}: must not be negative, found {value}")
     if name in _PERCENTAGES and isinstance(value, int) and value > 100:
         raise ConfigurationError(f"{name}: expected a percentage, found {value}")
+    if isinstance(value, int) and name in ("port", "healthzPort") and value > 65535:
+        raise ConfigurationError(f"{name}: expected a port, found {value}")
+    if isinstance(value, list) and name == "allowedUnsafeSysctls" and any(not isinstance(one, str) for one in value):
+        raise ConfigurationError(f"{name}: expected names, found {value!r}")
     if isinstance(value, dict):
         return {**_object(default), **{str(key): str(one) for key, one in value.items()}}
     return value
@@ -165,6 +169,10 @@ def _check_together(made: Configuration) -> None:
                 "shutdownGracePeriodByPodPriority: expected entries of priority and shutdownGracePeriodSeconds, "
                 f"found {group!r}"
             )
+        if any(type(number) is not int for number in group.values()):
+            raise ConfigurationError(f"shutdownGracePeriodByPodPriority: expected whole numbers, found {group!r}")
+    if made.containerLogMaxFiles < 2:
+        raise ConfigurationError(f"containerLogMaxFiles: must be more than 1, found {made.containerLogMaxFiles}")
     for signal, limit in made.evictionHard.items():
         if signal not in SIGNALS:
             raise ConfigurationError(f"evictionHard: unknown signal {signal!r}; there are {', '.join(SIGNALS)}")

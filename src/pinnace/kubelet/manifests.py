@@ -154,8 +154,9 @@ def _decoded(data: bytes) -> dict[str, Any]:
     import yaml
 
     try:
-        documents = [document for document in yaml.safe_load_all(data) if document is not None]
-    except (yaml.YAMLError, ValueError) as error:
+        read = [document for document in yaml.safe_load_all(data) if document is not None]
+        documents = orjson.loads(orjson.dumps(read, option=orjson.OPT_NON_STR_KEYS))  # dates and numbers as JSON's
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ManifestError(f"is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise ManifestError("expected one Pod")
