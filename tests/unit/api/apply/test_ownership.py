@@ -97,11 +97,10 @@ def test_what_go_always_writes_is_owned_with_the_element_it_is_in() -> None:
     spec = {"containers": [{"name": "c", "image": "i"}]}
     server.write({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}, "m")
     ready = {"type": "Ready", "status": "True"}
-    server.change("kubelet", subresource="status", conditions=[ready], podIPs=[{"ip": "10.0.0.1"}])
+    server.change("kubelet", subresource="status", conditions=[ready])
     assert compact(server.owned("kubelet", managers.UPDATE, "status")) == (
         '{"f:status":{"f:conditions":{".":{},"k:{\\"type\\":\\"Ready\\"}":{".":{},"f:lastProbeTime":{},'
-        '"f:lastTransitionTime":{},"f:status":{},"f:type":{}}},"f:podIPs":{".":{},'
-        '"k:{\\"ip\\":\\"10.0.0.1\\"}":{".":{},"f:ip":{}}}}}'
+        '"f:lastTransitionTime":{},"f:status":{},"f:type":{}}}}}'
     )
 
 
