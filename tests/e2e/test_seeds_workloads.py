@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.e2e.conftest import SEEDS
@@ -188,6 +189,59 @@ def test_a_job_of_four_two_at_a_time(seeds: Kubectl) -> None:
     assert seeds("get", "job", "pi", "--no-headers").split()[1:3] == ["Complete", "4/4"]
     seeds("delete", "job", "pi")
     eventually(lambda: seeds("get", "pods", "-l", "job-name=pi", "-o", "name") == "")
+
+
+def job(name: str, script: str, **spec: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "busybox", "command": ["sh", "-c", script]}
+    template = {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
+        "spec": {"template": template, **spec},
+    }
+
+
+def test_jobs_that_are_indexed_limited_in_time_fail_or_vanish(seeds: Kubectl) -> None:
+    fatal = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
+    jobs = [
+        job("indexed", "echo index $JOB_COMPLETION_INDEX", completionMode="Indexed", completions=3, parallelism=3),
+        job("late", "sleep 1000", activeDeadlineSeconds=2),
+        job("fails", "exit 1", backoffLimit=0),
+        job("fatal", "exit 42", backoffLimit=6, podFailurePolicy={"rules": [fatal]}),
+        job("vanishes", "true", ttlSecondsAfterFinished=1),
+    ]
+    seeds("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": jobs}))
+    seeds("wait", "--for=condition=Complete", "job/indexed", "--timeout=60s", timeout=70)
+    assert seeds("get", "job", "indexed", "-o", "jsonpath={.status.completedIndexes}") == "0-2"
+    logged = seeds("logs", "-l", "job-name=indexed", "--prefix=false").splitlines()
+    assert sorted(logged) == ["index 0", "index 1", "index 2"]
+    for name, reason in (
+        ("late", "DeadlineExceeded"),
+        ("fails", "BackoffLimitExceeded"),
+        ("fatal", "PodFailurePolicy"),
+    ):
+        seeds("wait", "--for=condition=Failed", f"job/{name}", "--timeout=60s", timeout=70)
+        failed = "jsonpath={.status.conditions[?(@.type=='Failed')].reason}"
+        assert seeds("get", "job", name, "-o", failed) == reason
+    assert seeds("get", "job", "fatal", "-o", "jsonpath={.status.failed}") == "1", "no second try"
+    eventually(lambda: seeds.run("get", "job", "vanishes").returncode == 1, what="it is cleared away")
+    seeds("delete", "job", "indexed", "late", "fails", "fatal")
+
+
+def test_a_daemon_set_that_starts_the_new_pod_first(seeds: Kubectl) -> None:
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    change = {"spec": {"updateStrategy": {"rollingUpdate": rolling}}}
+    seeds("patch", "ds", "istio-proxy", "-p", json.dumps(change))
+    old = seeds("get", "pods", "-l", "app=istio-proxy", "-o", "jsonpath={.items[0].metadata.name}")
+    seeds("set", "env", "ds/istio-proxy", "ROUND=2")
+    seeds("rollout", "status", "ds/istio-proxy", "--timeout=60s", timeout=70)
+    eventually(lambda: seeds.run("get", "pod", old).returncode == 1)
+    new = json.loads(seeds("get", "pods", "-l", "app=istio-proxy", "-o", "json"))["items"][0]
+    ready = next(c["lastTransitionTime"] for c in new["status"]["conditions"] if c["type"] == "Ready")
+    events = json.loads(seeds("get", "events", f"--field-selector=involvedObject.name={old}", "-o", "json"))["items"]
+    (killed,) = [event["firstTimestamp"] for event in events if event["reason"] == "Killing"]
+    assert ready <= killed
 
 
 def test_the_liveness_probe_restarts_the_container(kubectl: Kubectl):
