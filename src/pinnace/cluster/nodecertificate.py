@@ -119,7 +119,7 @@ class NodeCertificate:
         while True:
             due = self._due(jitter(_RENEW_AT, _SPREAD / _RENEW_AT, random))
             if due > 0:
-                await self._clock.sleep(min(due, 86400.0), routine=True)
+                await self._clock.sleep(min(due, 86400.0))
                 continue
             try:
                 await self.obtain(client)
