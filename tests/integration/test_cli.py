@@ -338,3 +338,10 @@ def test_not_permitted(tmp_path: Path) -> None:
     assert "not permitted to listen on 127.0.0.1:80; ports below 1024 need root" in refused(
         privileged, Exit.NOT_PERMITTED
     )
+
+
+def test_without_real_pods_the_kubernetes_service_leads_to_where_the_api_server_listens(own: Cluster) -> None:
+    own.up("--parts", "apiserver")
+    host, _, port = own.server.removeprefix("https://").rpartition(":")
+    endpoints = own.api()("GET", "/api/v1/namespaces/default/endpoints/kubernetes").json["subsets"]
+    assert [(subset["addresses"][0]["ip"], subset["ports"][0]["port"]) for subset in endpoints] == [(host, int(port))]
