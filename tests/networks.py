@@ -63,7 +63,8 @@ class Space:
                 raise OSError(ctypes.get_errno(), "cannot make a network namespace: these tests need root")
             self.descriptor = _here()
             ip("link set lo up")
-            Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # or it is as the machine has it
+            for setting in ("ip_forward", "conf/all/route_localnet"):  # or they are as the machine has them
+                Path("/proc/sys/net/ipv4", setting).write_text("0")
         finally:
             _go(home)
             os.close(home)

@@ -4,6 +4,7 @@ DNS, the CNI configuration."""
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from pinnace.api import meta
@@ -154,18 +155,15 @@ class Network:
         """Idempotent. The CNI configuration stays: containers may be running, and are removed with it."""
         await self._informers.stop()
         await self._tasks.stop()
-        if self._dns is not None:
-            await self._dns.stop()
-            self._dns = None
-        if self._routes is not None:
-            await self._routes.stop()
-            self._routes = None
-        if self._announcer is not None:
-            await self._announcer.stop()
-            self._announcer = None
         proxy, self._proxy = self._proxy, None
-        try:
-            if proxy is not None:
-                await proxy.stop()
-        finally:
-            await self._host.restore(keep_forwarding=proxy is not None and proxy.others_forward)
+        parts = (self._dns, self._routes, self._announcer, proxy)
+        self._dns = self._routes = self._announcer = None
+        async with AsyncExitStack() as last:  # the host last, and all of them whatever happens to one
+
+            async def restore() -> None:
+                await self._host.restore(keep_forwarding=proxy is not None and proxy.others_forward)
+
+            last.push_async_callback(restore)
+            for part in reversed(parts):
+                if part is not None:
+                    last.push_async_callback(part.stop)
