@@ -22,6 +22,9 @@ _UNIQUE = frozenset(("containerStatuses", "initContainerStatuses", "podIPs", "ho
 
 _dumps = orjson.dumps
 _seen: dict[bytes, Any] = {}  # emptied when full
+#: Sets of fields that have been looked at, by identity; emptied when full.
+_shared: dict[int, Any] = {}
+_LOOKED_AT = 2048
 _NOTHING: dict[str, Any] = {}
 
 
@@ -34,11 +37,16 @@ def share(obj: Object) -> None:
                 status[name] = _first(child)
     for entry in obj["metadata"].get("managedFields") or ():
         fields = entry.get("fieldsV1")
-        for section in fields.values() if isinstance(fields, dict) else ():
+        if not isinstance(fields, dict) or _shared.get(id(fields)) is fields:
+            continue  # a change leaves most entries, and the sets of those it touches, as they were
+        for section in fields.values():
             if isinstance(section, dict):
                 for name, owned in section.items():
                     if owned.__class__ is dict:
                         section[name] = _first(owned) if owned else _NOTHING
+        if len(_shared) >= _LOOKED_AT:
+            _shared.clear()
+        _shared[id(fields)] = fields
     if len(_seen) > _REMEMBERED:
         _seen.clear()
 
