@@ -42,7 +42,7 @@ SICK_ATTEMPT = 0.5
 #: Seconds between two attempts: the first pause, and the longest.
 PAUSE, LONGEST_PAUSE = 0.02, 0.5
 #: Has a member that lost its leader refuse instead of letting wait.
-REQUIRE_LEADER = (("hasleader", "true"),)
+REQUIRE_LEADER = grpc.aio.Metadata(("hasleader", "true"))
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
