@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import cache
 
 from pinnace.api.apply.fieldset import EMPTY, Set, of_paths
-from pinnace.api.strategy import rules_of
 from pinnace.api.types import GVK
 
 #: What is never anybody's: it names the object, or is the server's own.
@@ -47,6 +46,8 @@ def fields(gvk: GVK, subresource: str, *, custom: bool = False, has_status: bool
         if not has_status:
             return EMPTY
         return _CUSTOM_STATUS if subresource == "status" else _STATUS
+    from pinnace.api.strategy import rules_of  # not before the first write: a start does without
+
     rules = rules_of(gvk)
     if subresource == "":
         return _STATUS if rules.status else EMPTY
