@@ -155,7 +155,8 @@ class Registry:
 
     def remove(self, gvr: GVR) -> None:
         resource = self._by_resource.pop(gvr)
-        del self._by_kind[resource.gvk]
+        if self._by_kind.get(resource.gvk) is resource:
+            del self._by_kind[resource.gvk]
         self.generation += 1
 
     def get(self, group: str, version: str, plural: str) -> Resource | None:

@@ -189,7 +189,7 @@ class _Checker:
         types = []
         for index, element in enumerate(node.elements):
             found = self.type_of(element)
-            types.append(found.params[0] if index in node.optional and found.kind == "optional" else found)
+            types.append(self._unwrapped(found, element) if index in node.optional else found)
         return list_of(DYN if mixed else self._one_type(types, node))
 
     def _map(self, node: MakeMap) -> Type:
@@ -197,8 +197,16 @@ class _Checker:
         for key, value, optional in node.entries:
             keys.append(self.type_of(key))
             found = self.type_of(value)
-            values.append(found.params[0] if optional and found.kind == "optional" else found)
+            values.append(self._unwrapped(found, value) if optional else found)
         return map_of(self._one_type(keys, node), self._one_type(values, node))
+
+    def _unwrapped(self, found: Type, node: Node) -> Type:
+        """What an optional element or entry holds."""
+        if found.kind == "optional":
+            return found.params[0]
+        if found.kind == "dyn":
+            return DYN
+        return self._issue(node.at, f"expected type 'optional_type({found})' but found '{found}'")
 
     def _one_type(self, types: list[Type], node: MakeList | MakeMap) -> Type:
         """Aggregates are homogeneous in Kubernetes' environments."""

@@ -159,6 +159,8 @@ def _call(node: Call) -> Step:
             return call(*values)
         except (TypeError, AttributeError):  # of a dynamic value that is not what the function takes
             raise no_overload() from None
+        except (ValueError, OverflowError) as error:  # of values that Python cannot hold
+            raise CelError(f"range error: {error}") from None
 
     return step
 
@@ -282,6 +284,12 @@ _SPECIAL: dict[str, Callable[..., Step]] = {
 }
 
 
+def _held(value: Any) -> Optional:
+    if not isinstance(value, Optional):
+        raise no_overload()
+    return value
+
+
 def _list(node: MakeList) -> Step:
     elements = [(_step(element), index in node.optional) for index, element in enumerate(node.elements)]
 
@@ -292,7 +300,7 @@ def _list(node: MakeList) -> Step:
             value = element(frame)
             if not optional:
                 made.append(value)
-            elif value.present:
+            elif _held(value).present:
                 made.append(value.value)
         return made
 
@@ -311,7 +319,7 @@ def _map(node: MakeMap) -> Step:
                 raise CelError(f"insert failed: key {at} already exists")
             if not optional:
                 made[at] = held
-            elif held.present:
+            elif _held(held).present:
                 made[at] = held.value
         return made
 
@@ -334,7 +342,7 @@ def _bind(node: Bind) -> Step:
         held = value(frame)
         if not node.optional:
             return _within(frame, {name: held}, body)
-        if not held.present:
+        if not _held(held).present:
             return NOTHING
         result = _within(frame, {name: held.value}, body)
         return result if node.flat else Optional(result, present=True)

@@ -208,7 +208,7 @@ def _not(value: Any) -> bool:
 
 def _to_int(value: Any) -> int:
     if isinstance(value, str):
-        if not re.fullmatch(r"[+-]?\d+", value):
+        if not re.fullmatch(r"[+-]?\d{1,40}", value):
             raise CelError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
         return _int64(int(value))
     if isinstance(value, datetime):
@@ -226,7 +226,7 @@ def _to_int(value: Any) -> int:
 
 def _to_uint(value: Any) -> int:
     if isinstance(value, str):
-        if not value.isdigit():
+        if not re.fullmatch(r"\d{1,40}", value):
             raise CelError(f'strconv.ParseUint: parsing "{value}": invalid syntax')
         return _int64(int(value), unsigned=True)
     if not is_number(value):

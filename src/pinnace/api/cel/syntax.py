@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 #: Nesting and size that an expression may have.
 MAX_DEPTH, MAX_LENGTH = 100, 100_000
+#: Characters of an integer: more are too many in any base.
+LONGEST_NUMBER = 40
 
 _WORDS = "as break const continue else for function if import let loop package namespace return var void while"
 _RESERVED = frozenset(_WORDS.split())
@@ -324,6 +326,8 @@ class _Parser:
         if token.kind == "float":
             return Literal(float(sign + token.text), "double", token.at)
         text = token.text.rstrip("uU")
+        if len(text) > LONGEST_NUMBER:
+            raise self.fail(token.at, "invalid int literal")
         value = int(sign + text, 16 if text.startswith("0x") else 10)
         if text != token.text:
             if not 0 <= value < 1 << 64:

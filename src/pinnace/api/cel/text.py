@@ -78,7 +78,9 @@ def _last_index_of(value: Any, wanted: Any, end: int | None = None) -> int:
 
 
 def _replace(value: str, old: str, new: str, count: int = -1) -> str:
-    return _text(value).replace(_text(old), _text(new), count)
+    found = _text(value).count(_text(old))
+    _check_size(len(value) + (found if count < 0 else min(found, count)) * len(_text(new)))
+    return value.replace(old, new, count)
 
 
 def _split(value: str, separator: str, limit: int = -1) -> list[str]:
@@ -108,6 +110,15 @@ def _quote(value: str) -> str:
     return f'"{escaped}"'
 
 
+#: Characters that a function may make of its arguments, and digits that a number may be shown with.
+MAX_TEXT, MAX_DIGITS = 10_000_000, 1000
+
+
+def _check_size(length: int) -> None:
+    if length > MAX_TEXT:
+        raise CelError(f"the result would have {length} characters, more than {MAX_TEXT}")
+
+
 def _format(template: str, args: list[Any]) -> str:
     used = iter(args)
 
@@ -118,6 +129,8 @@ def _format(template: str, args: list[Any]) -> str:
         value = next(used, NOTHING)
         if value is NOTHING:
             raise CelError(f"index {len(args)} out of range")
+        if digits and (len(digits) > 5 or int(digits[1:]) > MAX_DIGITS):
+            raise CelError(f"precision {digits[1:]} is more than {MAX_DIGITS}")
         return _formatted(value, verb, int(digits[1:]) if digits else None)
 
     return re.sub(r"%(\.\d+)?([sdfebxXo%])", one, _text(template))
@@ -155,7 +168,8 @@ _SCALARS = (str, bytes, int, float, datetime, timedelta)
 
 
 def _join(values: list[str], separator: str = "") -> str:
-    return separator.join(map(_text, values))
+    _check_size(sum(len(_text(value)) for value in values) + len(values) * len(_text(separator)))
+    return separator.join(values)
 
 
 CALLS: dict[str, Callable[..., Any]] = {

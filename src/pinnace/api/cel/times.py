@@ -51,6 +51,8 @@ def to_timestamp(value: Any) -> datetime:
         raise CelError(f'parsing time "{value}": {error}') from None
 
 
+#: Characters that a duration may have.
+LONGEST_DURATION = 256
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
@@ -62,6 +64,8 @@ def to_duration(value: Any) -> timedelta:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return timedelta(microseconds=value / 1000)
+    if len(value) > LONGEST_DURATION:
+        raise CelError("time: invalid duration: too long")
     sign = -1 if value.startswith("-") else 1
     body = value.lstrip("+-")
     parts = _DURATION.findall(body)

@@ -16,6 +16,8 @@ _UUID = f"{_HEX}{{8}}-?{_HEX}{{4}}-?%s{_HEX}{{3}}-?%s{_HEX}{{3}}-?{_HEX}{{12}}"
 _TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(\.\d+)?(z|[+-]\d\d:\d\d)")
 _GO_DURATION = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0")
 _LONG_DURATION = re.compile(r"(\d+)\s*([A-Za-zµ]+)")
+#: Characters that a duration may have: looking for one takes the square of its length.
+LONGEST_DURATION = 256
 _UNITS: tuple[str, ...] = ("ns", "nano", "us", "µs", "micro", "ms", "milli", "s", "sec", "m", "min", "h", "hr", "hour")
 _UNITS += ("d", "day", "w", "wk", "week")
 _HOSTNAME = re.compile(r"(?!-)[^\W_](-?[^\W_]){0,62}|((?!-)[\w-]{1,63}(?<!-)\.)+[^\W\d_]{2,63}")
@@ -54,6 +56,8 @@ def _date_time(text: str) -> bool:
 def _duration(text: str) -> bool:
     if _GO_DURATION.fullmatch(text):
         return True
+    if len(text) > LONGEST_DURATION:
+        return False
     found = _LONG_DURATION.findall(text)
     return bool(found) and all(unit.lower().rstrip("s") in _UNITS or unit.lower() in _UNITS for _, unit in found)
 

@@ -26,8 +26,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-#: Steps of one path.
-MAX_STEPS = 100
+#: Steps and characters of one path.
+MAX_STEPS, MAX_LENGTH = 100, 1000
 
 
 class PathError(ValueError):
@@ -36,9 +36,9 @@ class PathError(ValueError):
 
 @lru_cache(maxsize=1024)
 def compiled(path: str) -> Callable[[Any], list[Any]]:
-    steps = list(_steps(path))
-    if len(steps) > MAX_STEPS:
-        raise PathError("the path has too many steps")
+    steps = list(_steps(path)) if len(path) <= MAX_LENGTH else []
+    if len(steps) > MAX_STEPS or len(path) > MAX_LENGTH:
+        raise PathError("the path is too long")
 
     def find(value: Any) -> list[Any]:
         found = [value]
@@ -112,7 +112,7 @@ def _bracket(inside: str) -> Step:
 
 
 def _split(text: str) -> list[str]:
-    return re.findall(r"(?:'(?:\\.|[^'])*'|\"(?:\\.|[^\"])*\"|[^,])+", text) or [text]
+    return re.findall(r"(?:'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^,])+", text) or [text]
 
 
 def _choice(text: str) -> Step:

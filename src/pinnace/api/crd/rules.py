@@ -351,7 +351,7 @@ def _before(schema: Structural, old: Any, element: Any) -> Any:
 
 def normalized_field(path: str) -> str:
     """``.spec['a.b']`` -> ``spec.a.b``, as errors show it."""
-    text = re.sub(r"\['((?:\\.|[^'])*)'\]", lambda found: "." + re.sub(r"\\(.)", r"\1", found[1]), path.strip())
+    text = re.sub(r"\['((?:\\.|[^'\\])*)'\]", lambda found: "." + re.sub(r"\\(.)", r"\1", found[1]), path.strip())
     return text.removeprefix(".")
 
 
@@ -407,7 +407,7 @@ def _form_errors(rule: Object, schema: Structural, at: str) -> Errors:
     return errors
 
 
-_STEP = re.compile(r"\.([^.\[\]]+)|\['((?:\\.|[^'])*)'\]")
+_STEP = re.compile(r"\.([^.\[\]]+)|\['((?:\\.|[^'\\])*)'\]")
 
 
 def _field_exists(schema: Structural, path: str) -> bool:

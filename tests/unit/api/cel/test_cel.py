@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pinnace.api import cel
 from pinnace.api.cel import types as t
@@ -112,6 +114,7 @@ def test_true(text: str) -> None:
         ("'a\nb'", "Syntax error"),
         ("package == 1", "reserved identifier: package"),
         ("99999999999999999999", "invalid int literal"),
+        ("9" * 5000, "invalid int literal"),
         ("(" * 200 + "1" + ")" * 200, "expression recursion limit exceeded"),
     ],
 )
@@ -133,6 +136,16 @@ def test_does_not_compile(text: str, said: str) -> None:
         ("self.s.matches('(')", "error parsing regexp: missing closing ): `(`"),
         ("quantity('x').isInteger()", "quantities must match"),
         ("optional.none().value() == 1", "optional.none() dereference"),
+        ("int('" + "9" * 5000 + "') > 0", "invalid syntax"),
+        ("duration('" + "1" * 5000 + "') > duration('1s')", "invalid duration"),
+        ("timestamp('9999-12-31T00:00:00Z') + duration('2540400h') > timestamp('2026-01-01T00:00:00Z')", "range error"),
+        ("'%.99999f'.format([1.0]) == ''", "precision 99999 is more than 1000"),
+        (
+            "cel.bind(a, ['aaaaaaaaaa'].map(x, x.replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa')"
+            ".replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa')"
+            ".replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa')), a.size() == 0)",
+            "more than 10000000",
+        ),
     ],
 )
 def test_fails_when_evaluated(text: str, said: str) -> None:
@@ -152,3 +165,22 @@ def test_used_variables_are_told() -> None:
     both = {"self": SELF, "oldSelf": SELF}
     assert cel.compiled("self.n >= oldSelf.n", both)[2] == {"self", "oldSelf"}
     assert cel.compiled("self.ints.all(oldSelf, oldSelf > 0)", both)[2] == {"self"}
+
+
+_PARTS = (
+    "self self.n self.s self.list self.ints self.map self.any x 1 0 2.5 1u 'a' b'a' true null [ ] ( ) { } . ? : , + "
+    "- * / % ! < <= == != in && || .all(x, .exists(x, .map(x, .filter(x, has( size( int( duration( .size() .matches( "
+    ".format( .split('') .indexOf('a') .?n [?0] cel.bind(x, quantity( ip( optional.of( .sum() .isSorted()"
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(_PARTS.split(" ")), max_size=14))
+def test_whatever_is_written_fails_as_it_should_or_not_at_all(parts: list[str]) -> None:
+    text = " ".join(parts)
+    text += ")" * max(0, text.count("(") - text.count(")"))
+    try:
+        program, _, _ = cel.compiled(text, {"self": SELF})
+        program.evaluate({"self": VALUE}, 10_000)
+    except (cel.CompileError, CelError, CostError):
+        return
