@@ -20,6 +20,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running = threading.Event()
         self._failure: BaseException | None = None
+        self._waited_for: set[concurrent.futures.Future[Any]] = set()
 
     def start(self) -> None:
         self._thread.start()
@@ -37,6 +38,8 @@ class LoopThread:
             self._failure = error
         finally:
             self._running.set()
+            for future in list(self._waited_for):  # what came in too late to be begun
+                future.cancel()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """What ``work`` returns or raises, run in the event loop. Not for use in that loop."""
@@ -48,6 +51,9 @@ class LoopThread:
             work.close()
             raise RuntimeError("the cluster's own event loop cannot wait for itself")
         future = asyncio.run_coroutine_threadsafe(work, loop)
+        self._waited_for.add(future)
+        if not self._thread.is_alive():
+            future.cancel()
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -55,6 +61,8 @@ class LoopThread:
         except BaseException:
             future.cancel()  # Ctrl-C, or a time limit that a plugin sets by a signal
             raise
+        finally:
+            self._waited_for.discard(future)
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread. Idempotent."""
