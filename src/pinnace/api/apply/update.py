@@ -13,6 +13,7 @@ from pinnace.api.apply.typed import Type
 from pinnace.api.types import Object
 from pinnace.core.memo import Remembered, written
 
+_TEMPLATED = frozenset(("metadata", "spec"))
 _NEVER_METADATA = frozenset(element.removeprefix("f:") for element in NEVER["f:metadata"])
 #: Sets of what was created lately, by names of labels and spec: objects of one template share one.
 _created: Remembered[tuple[Type, Set]] = Remembered(512)
@@ -50,7 +51,7 @@ def of_new(type_: Type, obj: Object, ignored: Set) -> Set:
                 mine["metadata"] = metadata
         elif ignored.get(f"f:{name}", obj) and name != "apiVersion" and name != "kind":
             mine[name] = value
-    if "spec" not in mine or len(mine) > 2:
+    if "spec" not in mine or not mine.keys() <= _TEMPLATED:
         return fieldset.without(compare(type_, {}, mine)[0], ignored)
     text = written([_names(mine.get("metadata")), mine["spec"]])
     known = _created.get(text)

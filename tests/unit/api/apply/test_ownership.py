@@ -260,6 +260,20 @@ def test_user_agents() -> None:
     assert len(managers.user_agent_manager("x" * 500)) == 128
 
 
+def test_objects_that_differ_beside_their_spec_are_told_apart() -> None:
+    """Custom resources without a status endpoint: their creator owns the status too."""
+    of = typed.of_structural({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, preserve_unknown=True)
+    base: dict[str, Any] = {"apiVersion": "e/v1", "kind": "E", "metadata": {"name": "e"}, "spec": {"a": 1}}
+    spec = {"f:spec": {".": {}, "f:a": {}}}
+    assert update.of_new(of, base, {}) == spec
+    assert update.of_new(of, {**base, "status": {"b": 1}}, {}) == {**spec, "f:status": {".": {}, "f:b": {}}}
+    assert update.of_new(of, {**base, "metadata": {"labels": {"x": "1"}}}, {}) == {
+        "f:metadata": {"f:labels": {".": {}, "f:x": {}}, ".": {}},
+        **spec,
+    }
+    assert update.of_new(of, base, {}) == spec
+
+
 def test_every_built_in_kind_has_a_type() -> None:
     """Keyed lists have keys that their elements declare."""
     seen: set[int] = set()
