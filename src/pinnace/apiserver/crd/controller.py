@@ -21,7 +21,7 @@ from pinnace.core.clock import Clock, timestamp
 from pinnace.core.cooperate import aside
 from pinnace.core.supervisor import Tasks
 from pinnace.core.workqueue import WorkQueue
-from pinnace.store.protocol import KeyValue, Store, prefix_end
+from pinnace.store.protocol import Compare, Delete, KeyValue, Store, Txn, prefix_end
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +138,13 @@ class Controller:
             await self._client.delete_collection(gvr, namespace)
 
     async def _delete_unserved(self, kv: KeyValue) -> None:
-        from pinnace.store.protocol import Compare, Delete, Txn
-
         await self._store.commit(Txn((Compare(kv.key, kv.mod_revision),), (Delete(kv.key),)))
 
     async def _release(self, definition: Object, gone: Object) -> None:
-        new: Object = meta.copy(definition)
         written = await self._write_terminating(definition, gone)
         if written is None:
             return
-        new = meta.copy(written)
+        new: Object = meta.copy(written)
         new["metadata"]["finalizers"] = [f for f in meta.finalizers(new) if f != status.FINALIZER]
         try:
             await self._client.update(DEFINITIONS, new)
