@@ -70,7 +70,10 @@ async def test_host_ports_and_the_host_network() -> None:
         env = [{"name": "PORT", "value": "8080"}]
         await node.pod("port", {"containers": [{"name": "main", "command": command, "env": env, "ports": [port]}]})
         env = [{"name": "PORT", "value": "18081"}]
-        spec = {"hostNetwork": True, "containers": [{"name": "main", "command": command, "env": env}]}
+        there = ["sh", "-c", command[2].replace("-p $PORT", f"-p {NODE_IP}:$PORT")]
+        probe = {"httpGet": {"path": "/x", "port": 18081}, "periodSeconds": 1}
+        container = {"name": "main", "command": there, "env": env, "readinessProbe": probe}
+        spec = {"hostNetwork": True, "containers": [container]}
         await node.pod("net", spec)
         await node.wait_ready("port")
         net = await node.wait_ready("net")

@@ -134,7 +134,7 @@ class Kubelet:
             self._recorder,
             self._statuses,
             preparation,
-            Probers(runtime, self._recorder, clock),
+            Probers(runtime, self._recorder, clock, node_ip),
             node_name,
             (node_ip,),
             Puller(runtime, self._recorder, clock, self._objects),

@@ -127,7 +127,7 @@ class SimulatedNodes:
             self._recorder,
             self._statuses,
             BarePreparation(client),
-            Probers(runtime, self._recorder, self._clock),
+            Probers(runtime, self._recorder, self._clock, address),
             name,
             (address,),
             Puller(runtime, self._recorder, self._clock),

@@ -16,8 +16,10 @@ class HookFailure(Exception):
     """The hook did not succeed; the text is the event's."""
 
 
-async def run(runtime: Runtime, clock: Clock, pod: Object, spec: Object, container_id: str, hook: Object) -> None:
-    """Run one hook of a container. Raises HookFailure."""
+async def run(
+    runtime: Runtime, clock: Clock, pod: Object, spec: Object, container_id: str, hook: Object, *, node_ip: str
+) -> None:
+    """Run one hook of a container; one of a Pod in the node's network is asked at ``node_ip``. Raises HookFailure."""
     if "sleep" in hook:
         await clock.sleep(float(hook["sleep"]["seconds"]))
         return
@@ -41,7 +43,7 @@ async def run(runtime: Runtime, clock: Clock, pod: Object, spec: Object, contain
     if "httpGet" in hook:
         state = await runtime.pod(meta.uid(pod))
         box = state.sandbox()
-        address = box.ips[0] if box is not None and box.ips else "127.0.0.1"
+        address = box.ips[0] if box is not None and box.ips else node_ip
         ok, output = await checks.http_get(hook["httpGet"], spec, address, LIMIT, clock)
         if not ok:
             raise HookFailure(f"HTTP lifecycle hook for Container {spec['name']!r} failed: {output}")

@@ -129,7 +129,7 @@ class Starter:
 
     async def _post_start(self, pod: Object, spec: Object, identity: str, hook: Object, path: str) -> None:
         try:
-            await hooks.run(self._host.runtime, self._host.clock, pod, spec, identity, hook)
+            await hooks.run(self._host.runtime, self._host.clock, pod, spec, identity, hook, node_ip=self._host.ips[0])
         except hooks.HookFailure as failure:
             self._host.recorder.event(pod, WARNING, "FailedPostStartHook", str(failure), field_path=path)
             await self.stop(pod, identity, spec["name"], 30.0)
@@ -144,7 +144,7 @@ class Starter:
             began = clock.monotonic()
             try:
                 async with clocks.timeout(clock, grace):
-                    await hooks.run(self._host.runtime, clock, pod, spec, container_id, hook)
+                    await hooks.run(self._host.runtime, clock, pod, spec, container_id, hook, node_ip=self._host.ips[0])
             except (hooks.HookFailure, TimeoutError) as failure:
                 text = str(failure) or f"PreStopHook of container {name} took longer than its grace period"
                 self._host.recorder.event(pod, WARNING, "FailedPreStopHook", text, field_path=field_path(pod, name))

@@ -64,9 +64,10 @@ class _Watched:
 
 
 class Probers:
-    """The probes of one node."""
+    """The probes of one node, at whose address Pods in its own network answer."""
 
-    def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock, node_ip: str) -> None:
+        self._node_ip = node_ip
         self._runtime = runtime
         self._recorder = recorder
         self._clock = clock
@@ -112,7 +113,7 @@ class Probers:
     ) -> None:
         entry.running = True
         box = state.sandbox()
-        address = box.ips[0] if box is not None and box.ips else "127.0.0.1"
+        address = box.ips[0] if box is not None and box.ips else self._node_ip
         for title in _TITLES:
             if spec.get(title):
                 entry.tasks.forever(
