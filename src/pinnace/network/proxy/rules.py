@@ -194,9 +194,17 @@ class _Spread(NamedTuple):
         self.found.update(zip(keys, held, strict=True))
 
 
-@lru_cache(maxsize=256)
 def _keys(of: str, key: str, size: int) -> tuple[Element, ...]:
+    return _keys_again(of, key, size) if slots.EXACT < size <= _REMEMBERED else _keys_anew(of, key, size)
+
+
+def _keys_anew(of: str, key: str, size: int) -> tuple[Element, ...]:
     return tuple(Element(of, f"{key} . {slot}") for slot in range(size))
+
+
+#: Making them takes longer than all else; more than that many are not held for Services that may be gone.
+_REMEMBERED = 8192
+_keys_again = lru_cache(maxsize=32)(_keys_anew)
 
 
 def _numbers(targets: list[Endpoint]) -> list[int]:
