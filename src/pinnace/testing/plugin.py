@@ -47,8 +47,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             raise pytest.UsageError(f"{metafunc.definition.nodeid}: the pinnace marker takes keywords only: {MARKER}")
         choices.update(marker.kwargs)
     if choices:
-        found = cast(Any, choices)
-        metafunc.parametrize("pinnace", [found], indirect=True, scope="session", ids=[pytest.HIDDEN_PARAM])
+        hidden = getattr(pytest, "HIDDEN_PARAM", "pinnace")  # since pytest 8.4
+        metafunc.parametrize("pinnace", [choices], indirect=True, scope="session", ids=[hidden])
 
 
 @pytest.hookimpl(wrapper=True)

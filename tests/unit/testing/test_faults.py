@@ -121,9 +121,7 @@ def test_an_error_says_that_the_test_wanted_it():
 
 
 def test_wrong_faults_are_told():
-    with pytest.raises(
-        TypeError, match="user, user_agent; not by ns"
-    ):
+    with pytest.raises(TypeError, match="user, user_agent; not by ns"):
         faults().fail(ns="default")
     with pytest.raises(ValueError, match="400 to 599"):
         faults().fail(200)
