@@ -66,8 +66,8 @@ def _differ(type_: Type, old: Any, new: Any, element: str, changed: Set, removed
     if old is new or (old == new and type(old) is type(new)):
         return
     old_kind, new_kind = type(old), type(new)
-    both_maps = (old_kind is dict and new_kind is dict) or {old_kind, new_kind} == {dict, type(None)}
-    both_lists = (old_kind is list and new_kind is list) or {old_kind, new_kind} == {list, type(None)}
+    both = old_kind if old is not None and (new is None or new_kind is old_kind) else new_kind if old is None else None
+    both_maps, both_lists = both is dict, both is list
     type_.ready()
     if both_maps and type_.is_map and (old or new):
         if type_.map_atomic:

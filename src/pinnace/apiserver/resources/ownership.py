@@ -183,5 +183,5 @@ def keep_times(new: Object, old: Object) -> None:
         if {**mine, "time": None} != {**theirs, "time": None}:
             return
     metadata = {**new["metadata"], "managedFields": held}
-    if {**new, "metadata": metadata} == old:
+    if metadata == old["metadata"] and {**new, "metadata": metadata} == old:
         new["metadata"]["managedFields"] = held
