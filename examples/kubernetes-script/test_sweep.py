@@ -37,7 +37,7 @@ def test_only_what_ended_long_ago_goes(pinnace: Pinnace, namespace: str, api: ku
     client.create(pod("quick", **{"run-for": "5m"}))
     client.create(pod("failed", **{"run-for": "5m", "exit-code": "1"}))
     client.create(pod("long", **{"run-for": "90m"}))
-    client.create(pod("server"))
+    client.create(pod("server", **{"run-for": "forever"}))
     pinnace.advance("64m")
     assert sweep.sweep(api, namespace, HOUR, pinnace.now()) == []
     pinnace.advance("2m")

@@ -219,6 +219,25 @@ async def test_init_containers_run_in_order() -> None:
         assert (await w.get("web"))["status"]["phase"] == "Running"
 
 
+async def test_what_is_meant_to_end_does_without_being_told() -> None:
+    async with world() as w:
+        init = {"name": "first", "image": "busybox"}
+        sidecar = {"name": "beside", "image": "busybox", "restartPolicy": "Always"}
+        await w.pod("web", {"initContainers": [init, sidecar], "containers": [BUSYBOX]})
+        await w.pod("task", {"initContainers": [init], "containers": [BUSYBOX], "restartPolicy": "OnFailure"})
+        await w.pod(
+            "stays",
+            {"containers": [BUSYBOX], "restartPolicy": "Never"},
+            annotations={"pinnace.dev/run-for": "forever"},
+        )
+        await w.clock.advance(0.5)
+        assert (await w.get("task"))["status"]["phase"] == "Running"
+        await w.clock.advance(60)
+        assert (await w.get("task"))["status"]["phase"] == "Succeeded"
+        for name in ("web", "stays"):
+            assert meta.has_condition(await w.get(name), "Ready")
+
+
 async def test_pods_outlive_their_process() -> None:
     async with world() as w:
         notes = {"pinnace.dev/run-for.main": "100s"}

@@ -12,6 +12,7 @@ from pinnace.client.client import Client
 from pinnace.kubelet.lifecycle.plan import spec_hash
 from pinnace.kubelet.pods import env
 from pinnace.kubelet.pods.failure import StartFailure
+from pinnace.kubelet.runtime import simulated
 from pinnace.kubelet.runtime.base import (
     CONTAINER_NAME,
     HASH,
@@ -67,7 +68,7 @@ class BarePreparation:
         return {
             "metadata": {"attempt": attempt},
             "labels": identity_labels(pod),
-            "annotations": meta.annotations(pod),
+            "annotations": simulated.steering(pod),
             "linux": {"security_context": {"namespace_options": {"network": network}}},
         }
 

@@ -2,8 +2,9 @@
 
 Pods steer it by annotations, for a container ``NAME`` or for all of them:
 ``pinnace.dev/start-latency[.NAME]`` (``250ms``: from start to running), ``pinnace.dev/run-for[.NAME]`` (``5s``: it ends
-by itself), ``pinnace.dev/exit-code[.NAME]`` (with which code; alone: it ends at once), ``pinnace.dev/reason[.NAME]``
-(``OOMKilled``). Everything it says of time is its clock's.
+by itself; ``forever``: it does not), ``pinnace.dev/exit-code[.NAME]`` (with which code; alone: it ends at once),
+``pinnace.dev/reason[.NAME]`` (``OOMKilled``). Where these say nothing, what is meant to end does: init containers
+at once, the containers of Pods that are not always restarted after a second. Everything it says of time is its clock's.
 """
 
 from __future__ import annotations
@@ -39,9 +40,25 @@ from pinnace.kubelet.runtime.base import (
 )
 
 PREFIX = "pinnace.dev/"
+FOREVER = "forever"
 #: Seconds that a first Pod waits for its node's range of addresses.
 RANGE_PATIENCE = 0.5
 _ids = itertools.count(1)
+
+
+def steering(pod: Object) -> dict[str, str]:
+    """The Pod's annotations, and with them when those of its containers end that say nothing of it."""
+    found = dict(meta.annotations(pod))
+    if f"{PREFIX}run-for" in found or f"{PREFIX}exit-code" in found:
+        return found
+    spec = pod["spec"]
+    ending = [(entry, "0s") for entry in spec.get("initContainers") or () if entry.get("restartPolicy") != "Always"]
+    if spec.get("restartPolicy") != "Always":
+        ending += [(entry, "1s") for entry in spec["containers"]]
+    for entry, lasts in ending:
+        if f"{PREFIX}exit-code.{entry['name']}" not in found:
+            found.setdefault(f"{PREFIX}run-for.{entry['name']}", lasts)
+    return found
 
 
 class AddressPool:
@@ -183,7 +200,7 @@ class SimulatedRuntime:
             return
         ready = status.get("phase") not in ("Failed", "Succeeded")
         ips = () if pod["spec"].get("hostNetwork") else tuple(entry["ip"] for entry in status.get("podIPs") or ())
-        restored = _Pod(meta.name(pod), meta.namespace(pod), meta.annotations(pod))
+        restored = _Pod(meta.name(pod), meta.namespace(pod), steering(pod))
         self._pods[uid] = restored
         box = Sandbox(_identity(uid), 0, ready, self._clock.now(), ips if ready else ())
         restored.sandboxes.append(box)
@@ -278,6 +295,8 @@ class SimulatedRuntime:
     def _schedule_end(self, pod: _Pod, container: Container) -> None:
         lasts = self._told(pod, "run-for", container.name)
         code = self._told(pod, "exit-code", container.name)
+        if lasts == FOREVER:
+            return
         if lasts is not None or code is not None:
             left = container.started_at + (durations.parse(lasts) if lasts else 0.0) - self._clock.now()
             self._timers[container.id] = self._clock.call_later(left, self._end, container.id, int(code or 0))
