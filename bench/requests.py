@@ -15,7 +15,7 @@ CONTAINER = {
     "name": "main",
     "image": "registry.example.com/team/application:1.2.3",
     "ports": [{"containerPort": 8080, "name": "http"}],
-    "env": [{"name": f"SETTING_{n}", "value": "a value of some length, as there are"} for n in range(12)],
+    "env": [{"name": f"SETTING_{n}", "value": "a value of some length, as there are"} for n in range(4)],
     "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
     "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10},
     "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
