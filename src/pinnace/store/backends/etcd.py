@@ -153,11 +153,7 @@ class EtcdStore:
     def watch(self, start: str, end: str, revision: int, sink: Sink) -> Watch:
         if self._closed:
             raise StoreError("the store is closed")
-        past = self._view.events(start, end, revision)
-        watcher = self._watchers.add(start, end, max(revision, self._view.revision), sink)
-        if past:
-            sink(past)
-        return watcher
+        return self._watchers.watch(self._view, start, end, revision, sink)
 
     # -- forgetting
 
