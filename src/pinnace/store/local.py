@@ -10,8 +10,8 @@ from pinnace.core.clock import Clock
 from pinnace.store.commit import GroupCommit, Journal
 from pinnace.store.compactor import Compactor, Policy
 from pinnace.store.mvcc import View
-from pinnace.store.protocol import Committed, Event, KeyValue, Range, Sink, Stamp, StoreError, Txn, Watch
-from pinnace.store.watchers import Watchers
+from pinnace.store.protocol import Committed, Event, Stamp, StoreError, Txn
+from pinnace.store.reads import Reads
 
 #: Events freed, and rows dropped, in one go by a compaction.
 SLICE = 200
@@ -23,7 +23,7 @@ def _pause() -> Generator[None, None, None]:
     yield
 
 
-class LocalStore:
+class LocalStore(Reads):
     """Implements ``protocol.Store``. ``view`` and ``journal`` hold the same state when they are handed over;
     ``garbage`` are compacted rows that the journal still has."""
 
@@ -37,23 +37,13 @@ class LocalStore:
         policy: Policy | None = None,
         garbage: Sequence[tuple[int, str]] = (),
     ) -> None:
-        self._view = view
+        super().__init__(view)
         self._journal = journal
-        self._watchers = Watchers()
         self._commits = GroupCommit(view, journal, stamp, self._applied)
         self._compactor = Compactor(view, clock, policy or Policy(), self.compact)
         self._compacting = asyncio.Lock()
         self._garbage = list(garbage)  # compacted rows the journal has yet to drop
-        self._closed = False
         self._compactor.changed()
-
-    @property
-    def revision(self) -> int:
-        return self._view.revision
-
-    @property
-    def compacted_revision(self) -> int:
-        return self._view.compacted
 
     @property
     def refusal(self) -> str | None:
@@ -62,23 +52,12 @@ class LocalStore:
     async def sync(self) -> int:
         return self._view.revision
 
-    def get(self, key: str, revision: int = 0) -> KeyValue | None:
-        return self._view.get(key, revision)
-
-    def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
-        return self._view.range(start, end, revision, limit)
-
     async def commit(self, txn: Txn) -> Committed:
         return await self._commits.commit(txn)
 
     def _applied(self, events: Sequence[Event]) -> None:
         self._watchers.dispatch(events)
         self._compactor.changed()
-
-    def watch(self, start: str, end: str, revision: int, sink: Sink) -> Watch:
-        if self._closed:
-            raise StoreError("the store is closed")
-        return self._watchers.watch(self._view, start, end, revision, sink)
 
     async def compact(self, revision: int) -> None:
         async with self._compacting:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from pinnace.store.mvcc import View
 from pinnace.store.protocol import Event, Sink, prefix_end
 
 log = logging.getLogger(__name__)
@@ -83,14 +82,6 @@ class Watchers:
                 self._others.append(group)
         watcher = Watcher(self, group, since, sink)
         group.watchers[watcher] = None
-        return watcher
-
-    def watch(self, view: View, start: str, end: str, revision: int, sink: Sink) -> Watcher:
-        """Feed ``sink`` with what ``view`` holds after ``revision``, then with what comes. Raises CompactedError."""
-        past = view.events(start, end, revision)
-        watcher = self.add(start, end, max(revision, view.revision), sink)
-        if past:
-            sink(past)
         return watcher
 
     def remove(self, watcher: Watcher, group: _Group) -> None:

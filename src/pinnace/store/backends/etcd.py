@@ -27,8 +27,8 @@ from pinnace.store.backends.etcd_messages import StatusRequest
 from pinnace.store.backends.etcd_options import EtcdOptions
 from pinnace.store.compactor import Compactor, Policy
 from pinnace.store.mvcc import View
-from pinnace.store.protocol import Committed, Event, KeyValue, Range, Sink, Stamp, StoreError, Txn, Watch
-from pinnace.store.watchers import Watchers
+from pinnace.store.protocol import Committed, Event, Stamp, StoreError, Txn
+from pinnace.store.reads import Reads
 
 #: The oldest etcd that has all that is used here.
 OLDEST = (3, 4)
@@ -36,7 +36,7 @@ OLDEST = (3, 4)
 SLICE = 200
 
 
-class EtcdStore:
+class EtcdStore(Reads):
     """Implements ``protocol.Store``. ``open_etcd`` makes it."""
 
     def __init__(
@@ -44,8 +44,7 @@ class EtcdStore:
     ) -> None:
         policy = policy or Policy()
         self._client = client
-        self._view = View()
-        self._watchers = Watchers()
+        super().__init__(View())
         self._feed = Feed(client, keys, self._view, stamp, self._applied)
         self._commits = Commits(client, keys, self._view, self._feed, stamp)
         self._compactor = Compactor(self._view, clock, policy, self._forget)
@@ -57,7 +56,6 @@ class EtcdStore:
         self._at_work = 0  # commits
         self._idle = asyncio.Event()
         self._idle.set()
-        self._closed = False
 
     async def open(self) -> None:
         """Raises StoreError."""
@@ -66,24 +64,10 @@ class EtcdStore:
         self._compactor.changed()
 
     @property
-    def revision(self) -> int:
-        return self._view.revision
-
-    @property
-    def compacted_revision(self) -> int:
-        return self._view.compacted
-
-    @property
     def refusal(self) -> str | None:
         if self._closed:
             return "the store is closed"
         return self._feed.broken or self._client.sick
-
-    def get(self, key: str, revision: int = 0) -> KeyValue | None:
-        return self._view.get(key, revision)
-
-    def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
-        return self._view.range(start, end, revision, limit)
 
     # -- reading what others have written
 
@@ -143,17 +127,10 @@ class EtcdStore:
         if self._closed or self._feed.broken is not None:
             raise StoreError(self._feed.broken or "the store is closed")
 
-    # -- watching
-
     def _applied(self, events: Sequence[Event]) -> None:
         if events:
             self._watchers.dispatch(events)
             self._compactor.changed()
-
-    def watch(self, start: str, end: str, revision: int, sink: Sink) -> Watch:
-        if self._closed:
-            raise StoreError("the store is closed")
-        return self._watchers.watch(self._view, start, end, revision, sink)
 
     # -- forgetting
 
