@@ -6,6 +6,7 @@ its Lease ends: what it would still do another does already.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import logging
 import os
@@ -51,7 +52,7 @@ class ControllersOptions(NamedTuple):
     signing_key: Path | None
 
 
-class Process:
+class Process(abc.ABC):
     """One part, alone. ``run`` until it is cancelled, then ``stop``."""
 
     #: The Lease, and who tells of its events.
@@ -68,9 +69,9 @@ class Process:
         self._elector: LeaderElector | None = None
         self._parts: list[Part] = []
 
+    @abc.abstractmethod
     async def build(self, found: Remote) -> list[Part]:
         """The parts, to be started in this order."""
-        raise NotImplementedError
 
     async def run(self) -> None:
         """Work as long as this process is the leader. Raises ClusterError, at the latest when it no longer is."""
