@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.clusters import wait_for
 
 from pinnace.store.backends.etcd_options import EtcdOptions
 
@@ -140,22 +140,24 @@ class Etcd:
             self.wait_healthy(member)
 
     def wait_healthy(self, member: Member) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while self.ctl("endpoint", "health", endpoints=[member.client_url]).returncode:
-            assert time.monotonic() < deadline, member.log()
-            time.sleep(0.05)  # between two looks at another process, which tells us of nothing
+        def healthy() -> bool:
+            assert self.ctl("endpoint", "health", endpoints=[member.client_url]).returncode == 0, member.log()
+            return True
+
+        wait_for(healthy, patience=PATIENCE)
 
     def leader(self) -> Member:
         """The member that leads."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            for member in self.members:
-                if member.running:
-                    done = self.ctl("endpoint", "status", endpoints=[member.client_url])
-                    if done.stdout.split(", ")[4:5] == ["true"]:
-                        return member
-            time.sleep(0.05)
-        raise AssertionError("no member leads")
+        found: Member = wait_for(self._leader, "a member that leads", PATIENCE)
+        return found
+
+    def _leader(self) -> Member | None:
+        for member in self.members:
+            if member.running:
+                done = self.ctl("endpoint", "status", endpoints=[member.client_url])
+                if done.stdout.split(", ")[4:5] == ["true"]:
+                    return member
+        return None
 
     def ctl(self, *arguments: str, endpoints: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run etcdctl, whatever its exit code."""

@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,11 +139,19 @@ def test_ports_are_forwarded(machine: Machine, box: str, env: dict[str, str]) ->
     assert "fallback" not in told
 
 
+def connections(machine: Machine) -> int:
+    """The API server's, that of the question included."""
+    told = machine.kubectl()("get", "--raw", "/metrics")
+    (line,) = (line for line in told.splitlines() if line.startswith("pinnace_connections "))
+    return int(float(line.split()[1]))
+
+
 @pytest.mark.parametrize("env", [WEBSOCKETS, SPDY], ids=["WebSocket", "SPDY"])
 def test_who_breaks_off_leaves_nothing_open(machine: Machine, box: str, env: dict[str, str]) -> None:
     kubectl = machine.kubectl()
     log = machine.data / "pinnace.log"
     before = log.read_text()
+    open_before = connections(machine)
     process = subprocess.Popen(
         [*kubectl.command, "exec", "-i", "box", "--", "sh", "-c", "echo $$; exec yes"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**kubectl.environment(), **env},
@@ -157,7 +164,7 @@ def test_who_breaks_off_leaves_nothing_open(machine: Machine, box: str, env: dic
     process.stdout.close()
     process.stdin.close()
     assert kubectl("exec", "box", "--", "echo", "on").startswith("on")
-    time.sleep(0.2)
+    eventually(lambda: connections(machine) <= open_before, what="the connections to end")
     assert log.read_text().removeprefix(before) == ""
     kubectl.run("exec", "box", "--", "kill", "-9", number)
 
