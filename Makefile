@@ -48,8 +48,7 @@ update: dev
 	$(BIN)/python hack/update.py $(if $(FACTS),--facts $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_bootstrap.py --facts $(FACTS))
 	$(if $(FACTS),$(BIN)/python hack/update_protobuf.py $(FACTS))
-	$(if $(FACTS),$(BIN)/python hack/update_cri.py $(FACTS))
-	$(if $(FACTS),$(BIN)/python hack/update_etcd.py $(FACTS))
+	$(if $(FACTS),$(BIN)/python hack/update_messages.py $(FACTS))
 	$(if $(RECORDED),$(BIN)/python hack/update_behaviour.py $(RECORDED))
 
 verify: dev

@@ -1,4 +1,4 @@
-"""CRI's protobuf messages, built at run time from the generated table ``cri_v1.json`` (``hack/update_cri.py``)."""
+"""CRI's protobuf messages, built at run time from the generated table ``cri_v1.json`` (``hack/update_messages.py``)."""
 
 from __future__ import annotations
 
