@@ -1,8 +1,8 @@
 """Make the tables of protobuf messages that Pinnace speaks as a client: ``hack/update_messages.py FACTS_DIR``.
 
-A table (``core.protomessages``) holds what the used methods reach: ``messages`` name -> [[number, name, type, repeated]],
-``enums`` name -> {value: number}, ``methods`` name -> [service, request, response, streaming]. The packages of one
-interface become one: only services are named on the wire.
+A table (``core.protomessages``) holds what the used methods reach: ``messages`` name -> [[number, name, type,
+repeated]], ``enums`` name -> {value: number}, ``methods`` name -> [service, request, response, streaming]. The packages
+of one interface become one: only services are named on the wire.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SOURCES = Path(__file__).parent.parent / "src/pinnace"
 
 
 class Interface(NamedTuple):
-    """``left_out`` are beginnings of types whose fields are not used; ``enum`` names one by its message and its own name
-    there."""
+    """``left_out`` are beginnings of types whose fields are not used; ``enum`` names one by its message and its own
+    name there."""
 
     facts: str
     table: str

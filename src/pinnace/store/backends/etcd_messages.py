@@ -1,4 +1,4 @@
-"""etcd's protobuf messages, built at run time from the generated table ``etcd_v3.json`` (``hack/update_messages.py``)."""
+"""etcd's protobuf messages, built at run time from the table ``etcd_v3.json`` (``hack/update_messages.py``)."""
 
 from __future__ import annotations
 
