@@ -55,3 +55,11 @@ def test_managed_fields_of_any_form(fields: Any) -> None:
     text = orjson.dumps(obj)
     share(obj)
     assert orjson.dumps(obj) == text
+
+
+def test_what_is_large_is_not_kept_for_others() -> None:
+    first, second = ({"metadata": {}, "status": {"told": [{"text": "x" * 10_000}]}} for _ in range(2))
+    for obj in (first, second):
+        share(obj)
+    assert first == second
+    assert first["status"]["told"] is not second["status"]["told"]

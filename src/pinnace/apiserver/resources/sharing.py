@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from pinnace.api.types import Object
-from pinnace.core.memo import snug
+from pinnace.core.memo import snug, written
 
 #: How many parts are remembered.
 _REMEMBERED = 8192
 #: Parts of a status that no two objects have in common.
 _UNIQUE = frozenset(("containerStatuses", "initContainerStatuses", "podIPs", "hostIPs", "addresses"))
 
-_dumps = orjson.dumps
 _seen: dict[bytes, Any] = {}  # emptied when full
 #: Sets of fields that have been looked at, by identity; emptied when full.
 _shared: dict[int, Any] = {}
@@ -52,9 +49,9 @@ def share(obj: Object) -> None:
 
 
 def _first(part: Any) -> Any:
-    """The first one seen that equals ``part``."""
-    raw = _dumps(part)
-    found = _seen.get(raw)
+    """The first one seen that equals ``part``, unless that is too large to be kept for others."""
+    raw = written(part)
+    found = _seen.get(raw) if raw else part
     if found is None:
         _seen[snug(raw)] = found = part
     return found
