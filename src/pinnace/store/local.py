@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 from pinnace.core.clock import Clock
+from pinnace.core.cooperate import breathe
 from pinnace.store.commit import GroupCommit, Journal
 from pinnace.store.compactor import Compactor, Policy
 from pinnace.store.mvcc import View
@@ -15,12 +15,6 @@ from pinnace.store.reads import Reads
 
 #: Events freed, and rows dropped, in one go by a compaction.
 SLICE = 200
-
-
-@types.coroutine
-def _pause() -> Generator[None, None, None]:
-    """Let the event loop run what else is ready."""
-    yield
 
 
 class LocalStore(Reads):
@@ -71,7 +65,7 @@ class LocalStore(Reads):
                 # Dropped from the journal only now that the compaction is durable; kept here if that fails.
                 self._garbage += gone
                 await self._drop_garbage()
-                await _pause()
+                await breathe()
             await self._drop_garbage()
 
     async def _drop_garbage(self) -> None:
