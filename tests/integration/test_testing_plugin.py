@@ -109,3 +109,14 @@ def test_pytest_imports_nothing_of_it_before_a_test_asks():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().startswith("['pinnace', 'pinnace.testing', 'pinnace.testing.plugin']"), done.stdout
+
+
+def test_the_package_is_imported_as_any_other_though_a_plugin_is_in_it(tmp_path: Path):
+    tests = (
+        "from importlib.machinery import SourceFileLoader\n"
+        "import pinnace.scheduler.scheduler as part\n"
+        "def test_only_tests_have_their_asserts_rewritten():\n"
+        "    assert type(part.__loader__) is SourceFileLoader and type(__loader__) is not SourceFileLoader\n"
+    )
+    done = run(tmp_path, tests=tests)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -7,7 +7,11 @@ pytest imports this module whenever it starts: it imports no more than pytest un
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -27,7 +31,20 @@ _INI = {
 MARKER = "pinnace(virtual_time=False, simulated_nodes=1, parts=...): what cluster the test's `pinnace` fixture is"
 
 
+class _Unrewritten(MetaPathFinder):
+    """Imports Pinnace as any library.
+
+    pytest would rewrite the asserts of the whole package, since a plugin is in it: every module parsed again at a
+    machine's first run, and in the threads in which a starting cluster imports, where Python 3.11 counts the parser's
+    depth for all of them together ("SystemError: AST constructor recursion depth mismatch").
+    """
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, path, target) if name.startswith("pinnace.") else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    sys.meta_path.insert(0, _Unrewritten())  # before pytest's, and before any conftest.py imports
     for name, (kind, text) in _INI.items():
         parser.addini(name, text, type=cast(Any, kind), default=None)
 
