@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from pinnace.api.cel import checker, evaluate, syntax
+from pinnace.api.cel import checker, cost, evaluate, syntax
 from pinnace.api.cel.syntax import CompileError
 from pinnace.api.cel.types import BOOL, STRING, Type
 from pinnace.api.cel.values import CelError, CostError
 
-__all__ = ["BOOL", "STRING", "CelError", "CompileError", "CostError", "Program", "compiled"]
+__all__ = ["BOOL", "STRING", "CelError", "CompileError", "CostError", "Program", "compiled", "worst_cost"]
 
 Program = evaluate.Program
 
@@ -39,3 +39,9 @@ def _tree(text: str) -> syntax.Node:
 @lru_cache(maxsize=2048)
 def _program(text: str) -> Program:
     return Program(_tree(text))
+
+
+def worst_cost(text: str, variables: Mapping[str, Type], sizes: cost.Sizes) -> int:
+    """What an expression that compiles may cost at most. ``sizes`` says how long the value at a path may be."""
+    tree = _tree(text)
+    return cost.estimate(tree, checker.check(text, tree, variables), sizes).most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pinnace.api.cel import library
@@ -42,8 +42,13 @@ MAX_ISSUES = 10
 
 
 class Checked(NamedTuple):
+    """``types`` and ``overloads`` (those that a call may be, as far as its arguments' types say) are by the nodes' ids;
+    parts of a function's or type's dotted name have no type."""
+
     result: Type
     used: frozenset[str]
+    types: Mapping[int, Type]
+    overloads: Mapping[int, Sequence[Overload]]
 
 
 def check(text: str, tree: Node, variables: Mapping[str, Type]) -> Checked:
@@ -52,7 +57,7 @@ def check(text: str, tree: Node, variables: Mapping[str, Type]) -> Checked:
     result = checker.type_of(tree)
     if checker.issues:
         raise CompileError("\n".join(issue for _, issue in sorted(checker.issues)[:MAX_ISSUES]))
-    return Checked(result, frozenset(checker.used))
+    return Checked(result, frozenset(checker.used), checker.types, checker.overloads)
 
 
 class _Checker:
@@ -61,12 +66,18 @@ class _Checker:
         self._names = variables
         self.issues: list[tuple[int, str]] = []
         self.used: set[str] = set()
+        self.types: dict[int, Type] = {}
+        self.overloads: dict[int, Sequence[Overload]] = {}
 
     def _issue(self, at: int, message: str) -> Type:
         self.issues.append((at, problem(self._text, at, message)))
         return DYN
 
     def type_of(self, node: Node) -> Type:
+        found = self.types[id(node)] = self._type_of(node)
+        return found
+
+    def _type_of(self, node: Node) -> Type:
         if isinstance(node, Literal):
             return PRIMITIVES[node.kind]
         if isinstance(node, Name):
@@ -130,7 +141,8 @@ class _Checker:
             receiver = self.type_of(target)
             mixed = node.function == "format"  # the one place where a list may hold values of several types
             args = [
-                self._list(arg, mixed=mixed) if isinstance(arg, MakeList) else self.type_of(arg) for arg in node.args
+                self._list(arg, mixed=True) if mixed and isinstance(arg, MakeList) else self.type_of(arg)
+                for arg in node.args
             ]
             return self._resolve(node, node.function, args, receiver)
         types = [self.type_of(arg) for arg in node.args]
@@ -155,6 +167,8 @@ class _Checker:
         optional = held.kind == "optional"
         if optional:
             held = held.params[0]
+        if not optional and node.function == "_[_]":
+            self.overloads[id(node)] = _INDEXES.get(held.kind, ())
         result: Type | None = None
         if held.kind == "dyn":
             result = DYN
@@ -172,9 +186,11 @@ class _Checker:
         if overloads is None:
             return self._issue(node.at, f"undeclared reference to '{name}' (in container '')")
         given = types if receiver is None else [receiver, *types]
-        results = [result for overload in overloads if (result := _applied(overload, given)) is not None]
-        if not results:
+        applied = [(overload, result) for overload in overloads if (result := _applied(overload, given)) is not None]
+        if not applied:
             return self._no_overload(node, name, types, receiver)
+        self.overloads[id(node)] = [overload for overload, _ in applied]
+        results = [result for _, result in applied]
         if len(results) > 1 and any(given_type.kind == "dyn" for given_type in given):
             return results[0] if joined(results) is not None and len({str(r) for r in results}) == 1 else DYN
         return results[0]
@@ -265,6 +281,10 @@ class _Checker:
         if not fits(body, BOOL) or body is NULL:
             return self._issue(node.body.at, f"expected type 'bool' but found '{body}'")
         return list_of(first) if node.kind == "filter" else BOOL
+
+
+_LIST_INDEX, _MAP_INDEX = Overload((list_of(DYN), INT), DYN), Overload((map_of(DYN, DYN), DYN), DYN)
+_INDEXES = {"list": (_LIST_INDEX,), "map": (_MAP_INDEX,), "dyn": (_LIST_INDEX, _MAP_INDEX)}
 
 
 def _applied(overload: Overload, given: list[Type]) -> Type | None:

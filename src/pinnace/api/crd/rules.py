@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from pinnace.api.cel import types
 from pinnace.api.cel.times import to_duration, to_timestamp
 from pinnace.api.cel.types import Type
 from pinnace.api.cel.values import CelError, CostError, MapList, Optional, SetList
+from pinnace.api.crd import budget, sizes
 from pinnace.api.crd.listtypes import key_of
 from pinnace.api.crd.schemas import RULES
 from pinnace.api.crd.structural import Structural, has
@@ -164,8 +166,7 @@ class _Rule:
         self.reason: str = rule.get("reason") or ""
         self.field = normalized_field(rule.get("fieldPath") or "")
         self.optional_old = bool(rule.get("optionalOldSelf"))
-        old_type = types.optional_of(self_type) if self.optional_old else self_type
-        names = {"self": self_type, "oldSelf": old_type}
+        names = _names_of(rule, self_type)
         self.program, result, used = cel.compiled(rule["rule"], names)
         if result.kind != "bool":
             raise _ResultError("cel expression must evaluate to a bool")
@@ -357,26 +358,68 @@ def normalized_field(path: str) -> str:
 
 def definition_errors(schema: Structural, at: str, *, blocked: bool) -> Errors:
     """What is wrong with the rules in a schema. ``blocked``: other parts of it are wrong, so only their form counts."""
-    errors: Errors = []
-    _check_node(errors, schema, at, "", root=True, blocked=blocked)
-    return errors
+    check = _DefinitionCheck(blocked=blocked)
+    check.node(schema, at, "", 1, root=True)
+    return check.errors + check.budget.errors(at)
 
 
-def _check_node(errors: Errors, schema: Structural, at: str, apart: str, *, root: bool, blocked: bool) -> None:
-    """``apart``: the first place around whose old and new values cannot be matched, "" if there is none."""
-    for name, child in schema.properties.items():
-        _check_node(errors, child, f"{at}.properties[{name}]", apart, root=False, blocked=blocked)
-    if schema.additional is not None:
-        _check_node(errors, schema.additional, f"{at}.additionalProperties", apart, root=False, blocked=blocked)
-    if schema.items is not None:
-        below = apart or ("" if schema.list_type == "map" else at)
-        _check_node(errors, schema.items, f"{at}.items", below, root=False, blocked=blocked)
-    rules = schema.node.get(RULES) or []
-    for index, rule in enumerate(rules):
-        found = _form_errors(rule, schema, f"{at}.{RULES}[{index}]")
-        errors += found
-        if not found and not blocked:
-            errors += _rule_errors(rule, type_of(schema, root=root), f"{at}.{RULES}[{index}]", apart)
+class _DefinitionCheck:
+    """All rules of one schema, when its definition is written."""
+
+    def __init__(self, *, blocked: bool) -> None:
+        self.errors: Errors = []
+        self.budget = budget.Budget()
+        self._blocked = blocked
+
+    def node(self, schema: Structural, at: str, apart: str, times: int | None, *, root: bool = False) -> None:
+        """``apart``: the first place around whose old and new values cannot be matched, "" if there is none; ``times``:
+        how often the node's values are there at most, None if nothing bounds that."""
+        below = sizes.repeated(schema, times)
+        if schema.additional is not None:
+            self.node(schema.additional, f"{at}.additionalProperties", apart, below)
+        for name, child in sorted(schema.properties.items()):
+            self.node(child, f"{at}.properties[{name}]", apart, below)
+        if schema.items is not None:
+            uncorrelated = apart or ("" if schema.list_type == "map" else at)
+            self.node(schema.items, f"{at}.items", uncorrelated, below)
+        for index, rule in enumerate(schema.node.get(RULES) or ()):
+            where = f"{at}.{RULES}[{index}]"
+            found = _form_errors(rule, schema, where)
+            self.errors += found
+            if not found and not self._blocked:
+                self.errors += self._rule(rule, schema, where, apart, times, root=root)
+
+    def _rule(self, rule: Object, schema: Structural, at: str, apart: str, times: int | None, *, root: bool) -> Errors:
+        self_type, size = type_of(schema, root=root), sizes.of(schema, root=root)
+        if self_type is None or size is None:
+            why = "failed to convert to declType for CEL validation rules"
+            return [FieldError("InternalError", at.rpartition("[")[0], f"Internal error: {why}")]
+        errors: Errors = []
+        try:
+            cost = cel.worst_cost(rule["rule"], _names_of(rule, self_type), partial(sizes.at, size))
+            errors += self.budget.spend(f"{at}.rule", "estimated rule cost", cost * budget.times(size, times))
+            made = _Rule(rule, self_type)
+        except cel.CompileError as error:
+            return [invalid_value(f"{at}.rule", _go_rule(rule), f"compilation failed: {error}")]
+        except _ResultError as error:
+            return [invalid_value(f"{at}.rule", _go_rule(rule), str(error))]
+        except _MessageError as error:
+            return [*errors, invalid_value(f"{at}.messageExpression", _go_rule(rule), str(error))]
+        if made.message is not None:
+            cost = cel.worst_cost(rule["messageExpression"], _names_of(rule, self_type), partial(sizes.at, size))
+            errors += self.budget.spend(f"{at}.messageExpression", "estimated messageExpression cost", cost)
+        if made.uses_old and apart:
+            why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {apart}"
+            errors.append(invalid_value(f"{at}.rule", rule["rule"], why))
+        elif not made.uses_old and rule.get("optionalOldSelf") is not None:
+            why = "may not be set if oldSelf is not used in rule"
+            errors.append(invalid_value(f"{at}.optionalOldSelf", rule["optionalOldSelf"], why))
+        return errors
+
+
+def _names_of(rule: Object, self_type: Type) -> dict[str, Type]:
+    """The variables of a rule over values of that type."""
+    return {"self": self_type, "oldSelf": types.optional_of(self_type) if rule.get("optionalOldSelf") else self_type}
 
 
 def _form_errors(rule: Object, schema: Structural, at: str) -> Errors:
@@ -434,27 +477,6 @@ def _go_rule(rule: Object) -> GoText:
         "OptionalOldSelf": rule.get("optionalOldSelf"),
     }
     return GoText(orjson.dumps(shown).decode())
-
-
-def _rule_errors(rule: Object, self_type: Type | None, at: str, apart: str) -> Errors:
-    if self_type is None:
-        why = "failed to convert to declType for CEL validation rules"
-        return [FieldError("InternalError", at.rpartition("[")[0], f"Internal error: {why}")]
-    try:
-        made = _Rule(rule, self_type)
-    except cel.CompileError as error:
-        return [invalid_value(f"{at}.rule", _go_rule(rule), f"compilation failed: {error}")]
-    except _ResultError as error:
-        return [invalid_value(f"{at}.rule", _go_rule(rule), str(error))]
-    except _MessageError as error:
-        return [invalid_value(f"{at}.messageExpression", _go_rule(rule), str(error))]
-    if made.uses_old and apart:
-        why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {apart}"
-        return [invalid_value(f"{at}.rule", rule["rule"], why)]
-    if not made.uses_old and rule.get("optionalOldSelf") is not None:
-        why = "may not be set if oldSelf is not used in rule"
-        return [invalid_value(f"{at}.optionalOldSelf", rule["optionalOldSelf"], why)]
-    return []
 
 
 def check_default(schema: Structural, value: Any, at: str) -> Errors:
