@@ -161,6 +161,9 @@ ADDED: dict[str, tuple[str, ...]] = {
         EVENTS,
     ),
     "system:pinnace:startup": ("list,watch |  | nodes",),
+    "system:pinnace:metrics": ("get,list |  | nodes,pods", "get |  | nodes/proxy"),
+    # As metrics-server's manifests have it.
+    "system:aggregated-metrics-reader": (f"{READ} | metrics.k8s.io | nodes,pods",),
     # The proxy and the DNS server of a node that runs as a process of its own, which does this as its kubelet.
     "system:pinnace:node-network": (
         "list,watch |  | namespaces,nodes,services",
@@ -182,6 +185,13 @@ ADDED: dict[str, tuple[str, ...]] = {
     ),
 }
 
+#: Labels of roles that 1.20 did not have.
+ADDED_LABELS = {
+    "system:aggregated-metrics-reader": {
+        f"rbac.authorization.k8s.io/aggregate-to-{role}": "true" for role in ("admin", "edit", "view")
+    },
+}
+
 #: Roles of namespaces, and bindings to them, that upstream does not have.
 ADDED_ROLES: dict[str, tuple[str, ...]] = {
     "kube-system/system:pinnace:network": (
@@ -201,7 +211,7 @@ ADDED_BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "system:pinnace:node-network": ("system:pinnace:node-network", ("Group:system:nodes",)),
     **{
         f"system:pinnace:{name}": (f"system:pinnace:{name}", (f"User:system:pinnace:{name}",))
-        for name in ("network", "simulated-nodes", "simulated-node-host", "startup")
+        for name in ("network", "simulated-nodes", "simulated-node-host", "startup", "metrics")
     },
 }
 WITHOUT_BOOTSTRAP_LABEL = {
@@ -255,6 +265,8 @@ def cluster_roles(facts: dict[str, Any]) -> dict[str, Any]:
     for name, added in ADDED.items():
         rules = roles.setdefault(name, {}).setdefault("rules", [])
         rules += [rule for rule in map(normal, added) if rule not in rules]
+    for name, labels in ADDED_LABELS.items():
+        roles[name]["labels"] = labels
     both_events = normal(EVENTS)
     for role in roles.values():
         if "rules" in role:

@@ -113,6 +113,8 @@ class Resource(NamedTuple):
     #: ``(new, old or None)``: what its writer is warned of.
     warn: Callable[[Object, Object | None], list[str]] | None = None
     custom: Custom | None = None
+    #: What its objects look like (OpenAPI), of kinds whose schema is neither in the tables nor a definition's.
+    described: Object | None = None
 
     @property
     def gvr(self) -> GVR:

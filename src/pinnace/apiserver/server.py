@@ -6,11 +6,11 @@ import gc
 import logging
 import platform
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pinnace
-from pinnace.api.registry import Registry
+from pinnace.api.registry import Registry, Resource
 from pinnace.apiserver import expiry, metrics, wiring
 from pinnace.apiserver.auth import discovery as issuer
 from pinnace.apiserver.auth.stack import Auth
@@ -22,9 +22,10 @@ from pinnace.apiserver.http.server import HttpServer
 from pinnace.apiserver.inprocess import InProcess
 from pinnace.apiserver.pipeline import Pipeline, Result
 from pinnace.apiserver.request import Admission, Authenticator, Authorizer, Impersonator, Request, User
-from pinnace.apiserver.resources import render
+from pinnace.apiserver.resources import computed, render
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.codec import stamp
+from pinnace.apiserver.resources.computed import Source
 from pinnace.apiserver.resources.router import Router
 from pinnace.apiserver.response import Response, text
 from pinnace.client.client import Client
@@ -105,6 +106,13 @@ class ApiServer:
     def _url(self) -> str:
         host, port = self.addresses[0]
         return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+    def serve_computed(self, rows: Iterable[Resource], source: Source) -> None:
+        """Serve resources whose objects ``source`` computes when they are asked for."""
+        handlers = computed.handlers(source)
+        for row in rows:
+            self.router.register(row.group, row.plural, "", handlers)
+            self.registry.add(row)
 
     def transport(self, user: User, user_agent: str = "pinnace") -> InProcess:
         """A client transport with that identity; what it writes is ``user_agent``'s (``managedFields``)."""

@@ -115,6 +115,8 @@ class Cluster:
             sys.setswitchinterval(interval)
 
     async def _start_others(self) -> None:
+        if self.config.parts != ("apiserver",):
+            await self._start_part(self._metrics())
         starting = [
             asyncio.create_task(self._start_in_turn(group), name=f"start {', '.join(group)}")
             for group in (
@@ -220,6 +222,16 @@ class Cluster:
         return informers
 
     # -- parts
+
+    def _metrics(self) -> Part:
+        """The metrics API, unless the API server is all that is wanted."""
+        from pinnace.addons.metrics.resources import rows
+        from pinnace.addons.metrics.server import MetricsServer
+
+        assert self._plane.server is not None
+        source = MetricsServer(self.client(identities.METRICS), self.clock)
+        self._plane.server.serve_computed(rows(), source)
+        return source
 
     async def _controllers(self) -> list[Part]:
         await self._import("pinnace.controllers.manager")

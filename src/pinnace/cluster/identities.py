@@ -15,6 +15,8 @@ NETWORK = User("system:pinnace:network", groups=AUTHENTICATED)
 SIMULATED_NODES = User("system:pinnace:simulated-nodes", groups=AUTHENTICATED)
 #: All simulated nodes of a process of their own: what kubelets do with their Nodes and Pods.
 SIMULATED_NODE_HOST = User("system:pinnace:simulated-node-host", groups=AUTHENTICATED)
+#: Asks kubelets what their nodes and Pods use.
+METRICS = User("system:pinnace:metrics", groups=AUTHENTICATED)
 #: Looks whether a node is Ready.
 STARTUP = User("system:pinnace:startup", groups=AUTHENTICATED)
 _NODE_GROUPS = (node.GROUP, *AUTHENTICATED)

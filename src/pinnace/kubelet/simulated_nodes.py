@@ -29,6 +29,7 @@ from pinnace.kubelet.runtime.base import Image
 from pinnace.kubelet.runtime.simulated import SimulatedRuntime
 from pinnace.kubelet.server.access import Access
 from pinnace.kubelet.server.server import KubeletServer
+from pinnace.kubelet.simulated_stats import SimulatedStats
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,12 @@ class SimulatedNodes:
             (address,),
             Puller(runtime, self._recorder, self._clock),
         )
-        return _Node(NodeAgent(client, self._clock, description), runtime, host, PodManager(host, self._pods))
+        return _Node(NodeAgent(client, self._clock, description), runtime, host, self._manager(host, machine))
+
+    def _manager(self, host: Host, machine: Machine) -> PodManager:
+        manager = PodManager(host, self._pods)
+        manager.stats = SimulatedStats(machine, self._clock, manager)
+        return manager
 
     @property
     def names(self) -> list[str]:
@@ -153,7 +159,7 @@ class SimulatedNodes:
         await node.agent.register()
         await node.agent.renew()
         node.stopped = False
-        node.manager = PodManager(node.host, self._pods)
+        node.manager = self._manager(node.host, node.agent.description.machine)
         node.manager.start()
         here = [pod for pod in self._pods if pod["spec"].get("nodeName") == name]
         wanted = {meta.uid(pod) for pod in here}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pinnace.kubelet.pods.cgroups import Cgroups, Usage
 
@@ -29,7 +30,8 @@ class FileSystem:
 
 @dataclass(frozen=True, slots=True)
 class NodeUsage:
-    """CPU time since boot in nanoseconds, memory in bytes: what could be had without swapping is available."""
+    """CPU time since boot in nanoseconds, memory in bytes: what could be had without swapping is available.
+    ``nano_cores``: CPU in use now, where that need not be measured."""
 
     cpu_nanoseconds: int
     memory: int
@@ -38,10 +40,23 @@ class NodeUsage:
     imagefs: FileSystem
     processes: int
     processes_limit: int
+    nano_cores: int | None = None
 
     @property
     def working_set(self) -> int:
         return max(self.memory - self.memory_available, 0)
+
+
+class Stats(Protocol):
+    """What a node's server tells of it and its Pods."""
+
+    def node(self) -> NodeUsage:
+        """Raises OSError."""
+
+    def pod(self, uid: str) -> Usage | None: ...
+
+    def container(self, uid: str, container_id: str) -> Usage | None:
+        """None if it does not run."""
 
 
 class MachineStats:

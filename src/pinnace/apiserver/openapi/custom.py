@@ -38,7 +38,8 @@ def schemas(row: Resource, version: Version) -> dict[str, Object]:
     name = operations.definition_of(row)
     gvk = {"group": row.group, "version": row.version, "kind": row.kind}
     list_kind = row.custom.list_kind if row.custom is not None else f"{row.kind}List"
-    node: Object = row.custom.schema if row.custom is not None else {"type": "object", _KEEP: True}
+    described = row.custom.schema if row.custom is not None else row.described
+    node: Object = described if described is not None else {"type": "object", _KEEP: True}
     body = _node(node, version)
     if version == 3 or not (node.get(_KEEP) or node.get("nullable")):
         body["properties"] = _envelope(body.get("properties") or {}, version)

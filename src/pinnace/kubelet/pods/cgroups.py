@@ -13,12 +13,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU time so far in nanoseconds; working set, resident and all charged memory in bytes."""
+    """CPU time so far in nanoseconds; working set, resident and all charged memory in bytes. ``nano_cores``: CPU in use
+    now, where that need not be measured."""
 
     cpu_nanoseconds: int
     working_set: int
     resident: int
     memory: int
+    nano_cores: int | None = None
 
 
 ROOT = Path("/sys/fs/cgroup")

@@ -21,7 +21,7 @@ from pinnace.kubelet.pods.host import Host
 from pinnace.kubelet.pods.mirrors import Mirrors, is_mirror
 from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import PodState, Runtime, RuntimeFailure
-from pinnace.kubelet.stats import MachineStats
+from pinnace.kubelet.stats import Stats
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,9 @@ RELIST = 10.0
 class PodManager:
     """Of one node. Feed it with ``handle`` (an informer's handler) for the Pods bound to it."""
 
-    def __init__(
-        self, host: Host, pods: Informer, mirrors: Mirrors | None = None, stats: MachineStats | None = None
-    ) -> None:
+    def __init__(self, host: Host, pods: Informer, mirrors: Mirrors | None = None, stats: Stats | None = None) -> None:
         self._host = host
-        #: What its Pods use; None for a simulated node's.
+        #: What its Pods use; None if nobody can tell.
         self.stats = stats
         #: Bytes that a container's log file may have, and how many of them there may be.
         self.log_limit, self.log_files = log_rotation.LIMIT, log_rotation.FILES
@@ -74,6 +72,9 @@ class PodManager:
 
     def workers(self) -> list[PodWorker]:
         return list(self._workers.values())
+
+    def worker_of(self, uid: str) -> PodWorker | None:
+        return self._workers.get(uid)
 
     def worker(self, namespace: str, name: str) -> PodWorker | None:
         for worker in self._workers.values():

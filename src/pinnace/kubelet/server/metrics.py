@@ -43,7 +43,7 @@ def resources(managers: Sequence[PodManager], clock: Clock) -> bytes:
     failed = 0
     for manager in managers:
         try:
-            _collect(manager, round(clock.now() * 1000), lines)
+            _collect(manager, round(clock.now() * 1000), lines, alone=len(managers) == 1)
         except (OSError, ValueError):
             failed = 1
     for name in ("scrape_error", "resource_scrape_error"):
@@ -51,13 +51,15 @@ def resources(managers: Sequence[PodManager], clock: Clock) -> bytes:
     return b"".join(render(name, *_RESOURCES[name], lines[name]) for name in sorted(_RESOURCES) if lines[name])
 
 
-def _collect(manager: PodManager, now: int, lines: dict[str, list[Line]]) -> None:
+def _collect(manager: PodManager, now: int, lines: dict[str, list[Line]], *, alone: bool) -> None:
+    """``alone``: the server is this node's and no other's; the lines of nodes say nothing of which."""
     stats = manager.stats
     if stats is None:
         return
-    node = stats.node()
-    lines["node_cpu_usage_seconds_total"].append(({}, node.cpu_nanoseconds / 1e9, now))
-    lines["node_memory_working_set_bytes"].append(({}, node.working_set, now))
+    if alone:
+        node = stats.node()
+        lines["node_cpu_usage_seconds_total"].append(({}, node.cpu_nanoseconds / 1e9, now))
+        lines["node_memory_working_set_bytes"].append(({}, node.working_set, now))
     for worker in manager.workers():
         uid = meta.uid(worker.pod)
         pod = {"namespace": meta.namespace(worker.pod), "pod": meta.name(worker.pod)}

@@ -124,6 +124,8 @@ class KubeletServer:
         path = request.path.rstrip("/")
         if path == "/stats/summary":
             return _json(self._summary.of(list(self._managers())))
+        if path == "/stats/summaries":  # ours: one summary for each of the nodes that this server answers for
+            return _json(await self._summary.each(list(self._managers())))
         if path == "/metrics/resource":
             body = metrics.resources(list(self._managers()), self._clock)
             return Answer(body=body, content_type=metrics.CONTENT_TYPE)

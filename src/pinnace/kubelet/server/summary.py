@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.core.clock import Clock, timestamp
+from pinnace.core.cooperate import breathe
 from pinnace.kubelet.pods.cgroups import Usage
 from pinnace.kubelet.pods.manager import PodManager
 from pinnace.kubelet.pods.worker import PodWorker
 from pinnace.kubelet.runtime.base import RUNNING
-from pinnace.kubelet.stats import FileSystem, MachineStats
+from pinnace.kubelet.stats import FileSystem, Stats
 
-#: Seconds between two samples that a rate is made of, at least.
-APART = 1.0
+#: Seconds between two samples that a rate is made of: at least, and at most.
+APART, LONGEST = 1.0, 60.0
+#: Nodes told of between two breaths of the event loop.
+SLICE = 20
 
 
 class Summary:
@@ -34,10 +37,19 @@ class Summary:
         node["startTime"] = timestamp(self._started)
         if len(managers) == 1 and managers[0].stats is not None:
             node.update(self._node(managers[0].stats))
-        self._samples = {key: self._samples[key] for key in self._asked}
+        self._samples = {key: self._samples[key] for key in self._asked if key in self._samples}
         return {"node": node, "pods": pods}
 
-    def _node(self, stats: MachineStats) -> Object:
+    async def each(self, managers: Sequence[PodManager]) -> Object:
+        """A summary of each node. Raises OSError."""
+        items = []
+        for number, manager in enumerate(managers, 1):
+            items.append(self.of([manager]))
+            if number % SLICE == 0:
+                await breathe()
+        return {"items": items}
+
+    def _node(self, stats: Stats) -> Object:
         usage, now = stats.node(), self._now()
         memory = {
             "time": now,
@@ -46,14 +58,14 @@ class Summary:
             "workingSetBytes": usage.working_set,
         }
         return {
-            "cpu": self._cpu("node", usage.cpu_nanoseconds),
+            "cpu": self._cpu("node", usage.cpu_nanoseconds, usage.nano_cores),
             "memory": memory,
             "fs": self._fs(usage.nodefs),
             "runtime": {"imageFs": self._fs(usage.imagefs)},
             "rlimit": {"time": now, "maxpid": usage.processes_limit, "curproc": usage.processes},
         }
 
-    def _pod(self, stats: MachineStats | None, worker: PodWorker) -> Object:
+    def _pod(self, stats: Stats | None, worker: PodWorker) -> Object:
         pod = worker.pod
         uid = meta.uid(pod)
         shown: Object = {
@@ -79,13 +91,17 @@ class Summary:
             "workingSetBytes": usage.working_set,
             "rssBytes": usage.resident,
         }
-        return {"cpu": self._cpu(key, usage.cpu_nanoseconds), "memory": memory}
+        return {"cpu": self._cpu(key, usage.cpu_nanoseconds, usage.nano_cores), "memory": memory}
 
-    def _cpu(self, key: str, counter: int) -> Object:
+    def _cpu(self, key: str, counter: int, known: int | None) -> Object:
         now = self._clock.now()
+        if known is not None:
+            return {"time": timestamp(now), "usageCoreNanoSeconds": counter, "usageNanoCores": known}
         self._asked.add(key)
         when, before, rate = self._samples.get(key, (now, counter, -1))
-        if now - when >= APART:
+        if now - when > LONGEST:  # it would say little of now
+            when, before, rate = self._samples[key] = now, counter, -1
+        elif now - when >= APART:
             rate = max(int((counter - before) / (now - when)), 0)
             self._samples[key] = now, counter, rate
         else:

@@ -1,0 +1,1 @@
+"""What a cluster has besides its own parts: one package per add-on, each a plain API client."""

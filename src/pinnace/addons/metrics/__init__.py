@@ -1,0 +1,1 @@
+"""The metrics API (``metrics.k8s.io``, ``kubectl top``), as metrics-server serves it."""
