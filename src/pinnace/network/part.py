@@ -23,8 +23,8 @@ from pinnace.network.dns.records import Zone
 from pinnace.network.dns.server import DnsServer
 from pinnace.network.dns.view import InformedView
 from pinnace.network.host import Host
+from pinnace.network.proxy.fronts import Place
 from pinnace.network.proxy.proxy import Proxy
-from pinnace.network.proxy.rules import Place
 from pinnace.network.proxy.skeleton import Layout
 from pinnace.network.routes import NodeRoutes
 

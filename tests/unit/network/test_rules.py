@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pinnace.api.types import Object
 from pinnace.network.conntrack import Gone
 from pinnace.network.proxy import hostports, proxy, rules, skeleton
 from pinnace.network.proxy.chains import Chains
-from pinnace.network.proxy.rules import Element, Endpoint, Place
+from pinnace.network.proxy.fronts import Place
+from pinnace.network.proxy.pools import Endpoint, PoolKey, Pools
 from pinnace.network.proxy.skeleton import Layout
-from pinnace.network.proxy.table import Change, Table
+from pinnace.network.proxy.table import Change, Element
 
 Maker = Callable[..., Object]
 A, B, C = "10.244.0.2", "10.244.0.3", "10.244.0.4"
 
 
-def elements(
-    service: Object, slices: Iterable[Object], before: Mapping[Element, str] | None = None
-) -> dict[Element, str]:
-    return rules.elements(service, slices, Place("node", "192.0.2.1", "10.97.0.1"), before or {})
+def elements(service: Object, slices: Iterable[Object]) -> dict[Element, str]:
+    return rules.elements(service, slices, Place("node", "192.0.2.1", "10.97.0.1"))
+
+
+def endpoints(*slices: Object) -> list[Endpoint]:
+    pools = Pools("node")
+    pools.change({str(number): slice for number, slice in enumerate(slices)})
+    return pools.held(PoolKey("", "TCP"))
 
 
 def shown(found: dict[Element, str]) -> list[str]:
@@ -115,7 +118,7 @@ def test_another_proxys_service_is_left_alone(service: Maker, slice: Maker) -> N
 
 def test_which_endpoints_get_connections(slice: Maker) -> None:
     def chosen(*entries: Object) -> list[str]:
-        return [e.address for e in rules.endpoints([slice(*entries)], "", "TCP")]
+        return [e.address for e in endpoints(slice(*entries))]
 
     ready, unknown = conditions(A, ready=True), conditions(A)
     starting = conditions(B, ready=False, serving=False, terminating=False)
@@ -128,115 +131,17 @@ def test_which_endpoints_get_connections(slice: Maker) -> None:
 
 
 def test_an_endpoint_in_two_slices_counts_once(slice: Maker) -> None:
-    assert rules.endpoints([slice(A), slice(A, B)], "", "TCP") == [Endpoint(A, 8080), Endpoint(B, 8080)]
+    assert endpoints(slice(A), slice(A, B)) == [Endpoint(A, 8080), Endpoint(B, 8080)]
 
 
 def test_slices_of_other_families_do_not_count(slice: Maker) -> None:
-    assert rules.endpoints([slice("fd00::5", addressType="IPv6"), slice("x.test", addressType="FQDN")], "", "TCP") == []
+    assert endpoints(slice("fd00::5", addressType="IPv6"), slice("x.test", addressType="FQDN")) == []
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1; flush ruleset", "1.2.3", "010.0.0.1", "::1", "", " 10.0.0.1", 7, None])
 def test_only_addresses_get_into_rules(service: Maker, slice: Maker, address: Any) -> None:
-    assert rules.endpoints([slice({"addresses": [address]})], "", "TCP") == []
+    assert endpoints(slice({"addresses": [address]})) == []
     assert elements(service(externalIPs=[address]), [slice(A)]) == elements(service(), [slice(A)])
-
-
-# -- the table
-
-SPECS = st.fixed_dictionaries(
-    {
-        "ip": st.integers(1, 4),
-        "node_port": st.sampled_from([0, 30080, 30081]),
-        "external": st.booleans(),
-        "endpoints": st.lists(st.integers(2, 8), unique=True, max_size=6),
-    }
-)
-STEPS = st.lists(st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), SPECS), min_size=1), max_size=6)
-
-
-def contribution(
-    name: str, spec: dict[str, Any] | None, before: Mapping[Element, str] | None = None
-) -> dict[Element, str]:
-    if spec is None:
-        return {}
-    ip = f"10.96.0.{spec['ip']}"
-    port = {"port": 80, "protocol": "TCP", **({"nodePort": spec["node_port"]} if spec["node_port"] else {})}
-    service = {
-        "metadata": {"name": name, "namespace": "shop"},
-        "spec": {"clusterIP": ip, "ports": [port], "externalIPs": ["198.51.100.7"] if spec["external"] else []},
-    }
-    held = {
-        "addressType": "IPv4",
-        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [f"10.244.0.{n}"]} for n in spec["endpoints"]],
-    }
-    return elements(service, [held], before)
-
-
-def applied(state: dict[Element, str], change: Change) -> dict[Element, str]:
-    """As the kernel does it: it refuses to remove what is not there and to add what is."""
-    state = dict(state)
-    for element in change.remove:
-        del state[element]
-    for element, value in change.add.items():
-        assert element not in state
-        state[element] = value
-    return state
-
-
-@given(STEPS)
-@settings(max_examples=150, deadline=None)
-def test_changes_one_after_the_other_lead_to_the_whole(steps: list[dict[str, Any]]) -> None:
-    """Whatever the way, the kernel ends with what a fresh start would give it; also with changes put together."""
-    table, kernel, together = Table(), {}, Change()
-    latest: dict[str, Any] = {}
-    for step in steps:
-        latest.update(step)
-        change = table.apply({name: contribution(name, spec, table.of(name)) for name, spec in step.items()})
-        kernel = applied(kernel, change)
-        together = together.then(change)
-    assert kernel == table.elements() == applied({}, together)
-    for name, spec in latest.items():
-        assert without_slots(table.of(name)) == without_slots(contribution(name, spec))
-
-
-def without_slots(held: Mapping[Element, str]) -> list[tuple[str, str, str]]:
-    return sorted(
-        (of, key.rpartition(" . ")[0] if of.endswith("endpoints") else key, value) for (of, key), value in held.items()
-    )
-
-
-def test_an_endpoint_that_goes_moves_at_most_one_other(service: Maker, slice: Maker) -> None:
-    table = Table()
-    addresses = [f"10.244.0.{n}" for n in range(2, 52)]
-    table.apply({"web": elements(service(), [slice(*addresses)])})
-    for gone in (addresses[30], addresses[49]):
-        fewer = elements(service(), [slice(*(a for a in addresses if a != gone))], table.of("web"))
-        change = table.apply({"web": fewer})
-        assert len(change.remove) <= 4 and len(change.add) <= 2, "verdict, slot and hairpin; what moved into the slot"
-        back = table.apply({"web": elements(service(), [slice(*addresses)], table.of("web"))})
-        assert len(back.add) == 3
-        assert len({value for element, value in table.of("web").items() if element.of == "endpoints"}) == 50
-
-
-@given(STEPS)
-@settings(max_examples=100, deadline=None)
-def test_rules_mention_live_endpoints_only(steps: list[dict[str, Any]]) -> None:
-    table = Table()
-    latest: dict[str, Any] = {}
-    for step in steps:
-        latest.update(step)
-        table.apply({name: contribution(name, spec) for name, spec in step.items()})
-    live = {f"10.244.0.{n}" for spec in latest.values() if spec for n in spec["endpoints"]}
-    for (of, key), value in table.elements().items():
-        if of.endswith("endpoints"):
-            assert value.split(" . ")[0] in live
-        if of == "hairpin":
-            assert key.split(" . ")[0] in live
-        if value.startswith("goto") and of in ("services", "nodeports"):
-            count = int(value.rpartition("_")[2])
-            slots = "endpoints" if of == "services" else "nodeport_endpoints"
-            assert all(Element(slots, f"{key} . {slot}") in table.elements() for slot in range(count))
 
 
 def test_the_same_input_in_another_order_gives_the_same(service: Maker, slice: Maker) -> None:
@@ -263,26 +168,24 @@ def test_a_change_as_text() -> None:
 
 def test_the_whole_table_replaces_the_one_before() -> None:
     layout = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", closed_interface="eth0")
-    text = skeleton.full(layout, {}, Chains(2))
+    text = skeleton.full(layout, {}, Chains())
     assert text.startswith("table ip pinnace\ndelete table ip pinnace\ntable ip pinnace {")
     assert text.count("{") == text.count("}")
-    assert "chain vip_2 {" in text and "chain vip_3 {" not in text
+    assert "chain vip_64 {" in text and "chain vip_128 {" not in text
     assert 'iifname "eth0" ct state new ct status & dnat == 0 ip daddr != 10.244.0.0/16 drop' in text
     for name in ("", 'x" accept; #'):
         others = Layout("10.244.0.0/16", "10.96.0.0/16", "10.97.0.1", closed_interface=name)
-        assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, Chains(2))
+        assert "ip daddr != 10.244.0.0/16 drop" not in skeleton.full(others, {}, Chains())
 
 
 def test_chains_cover_what_is_asked_of_them() -> None:
     held = Chains()
-    assert held.covering(["10.244.0.2 . 80", "", "goto vip_16"]) == held
-    assert held.covering(["goto vip_1024"]) == held, "those for many are always there"
-    grown = held.covering(["goto vip_33", "goto port_2_60"])
-    assert grown == Chains(64, frozenset({60}))
-    for name in ("vip_64", "vip_65536", "localport_16_60", "localport_256_60"):
+    assert held.covering(["10.244.0.2 . 80", "", "goto vip_64", "goto refusal"]) == held
+    grown = held.covering(["goto vip_128", "goto port_2_60"])
+    assert grown == Chains(65536, frozenset({60})), "replaced once, not for every doubling"
+    for name in ("vip_1", "vip_65536", "localport_16_60", "localport_65536_60"):
         assert f"chain {name} {{" in grown.text()
-    assert grown.text().count("chain ") == 6 * (64 + 7 + 16 + 9), "few enough for the kernel to take changes at once"
-    assert grown.covering(["goto vip_1_60"]) == grown
+    assert grown.covering(["goto vip_1_60", "goto inside_1024"]) == grown
 
 
 def test_clients_that_stay(service: Maker, slice: Maker) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.network.proxy import chains
-from pinnace.network.proxy.rules import PROTOCOLS, Element, ipv4
+from pinnace.network.proxy.fronts import PROTOCOLS
+from pinnace.network.proxy.pools import ipv4
+from pinnace.network.proxy.table import Element
 
-#: Of the names of Pods among the table's owners.
+#: Of the names of Pods among the table's owners: no Service's begins so.
 PREFIX = "pod "
 
 
@@ -44,11 +45,6 @@ def elements(pod: Object) -> dict[Element, str]:
         found[Element(f"{front}_endpoints" if front else "endpoints", f"{key} . 0")] = where
         found[Element("hairpin", f"{address} . {address}")] = ""
     return found
-
-
-def owner(pod: Object) -> str:
-    """The name under which they are in the table: no Service's."""
-    return PREFIX + meta.key(pod)
 
 
 def _ports(pod: Object) -> Iterator[Object]:

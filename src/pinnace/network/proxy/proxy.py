@@ -24,19 +24,20 @@ from pinnace.core.clock import Clock
 from pinnace.core.cooperate import breathe
 from pinnace.core.supervisor import Tasks
 from pinnace.network import conntrack
-from pinnace.network.proxy import firewall, health, hostports, nft, rules, skeleton
+from pinnace.network.proxy import firewall, health, hostports, nft, skeleton
+from pinnace.network.proxy.book import Book
 from pinnace.network.proxy.chains import Chains
+from pinnace.network.proxy.fronts import Place
 from pinnace.network.proxy.health import HealthServers
-from pinnace.network.proxy.rules import Element, Place
 from pinnace.network.proxy.skeleton import Layout
-from pinnace.network.proxy.table import Change, Table
+from pinnace.network.proxy.table import Change, Element
 from pinnace.network.slices import index_by_service, service_of, slices_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: Services computed before the event loop gets its turn, and slices of a Service from which a thread computes it.
-SLICE, LARGE = 20, 4
+#: Changes computed before the event loop gets its turn, and slices of a Service from which on a thread computes it.
+TURN, LARGE = 20, 4
 #: Seconds between two looks whether the table is still there.
 CHECK = 30.0
 
@@ -45,15 +46,17 @@ class Proxy:
     """In the network namespace of the thread that starts it."""
 
     def __init__(self, informers: Informers, clock: Clock, layout: Layout, place: Place) -> None:
-        self._place = place
+        self._node = place.node
         self._informers = informers
         self._clock = clock
         self._layout = layout
         self._tasks = Tasks("proxy", clock)
         self._backoff = Backoff(base=0.1, cap=30.0)
-        self._table = Table()
+        self._book = Book(place)
         self._chains = Chains()  # the table has them, or will when it is next replaced
-        self._dirty: set[str] = set()  # Services and Pods to compute again
+        self._services_changed: set[str] = set()
+        self._slices_changed: dict[str, set[str]] = {}  # by Service
+        self._pods_changed: set[str] = set()
         self._wakeup = asyncio.Event()
         self._health = HealthServers(clock)
         self._gone: set[conntrack.Gone] = set()  # ways that ended, their connections not yet forgotten
@@ -71,7 +74,7 @@ class Proxy:
         slices = self._informers.of(ENDPOINT_SLICES)
         index_by_service(slices)
         self._services, self._slices = services, slices
-        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={self._place.node}")
+        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={self._node}")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._nft = await self._blocking(nft.Nft)
         await self._blocking(partial(firewall.let_through, self._nft, self._layout))
@@ -105,22 +108,28 @@ class Proxy:
     # -- what changed
 
     def _service_changed(self, old: Object | None, new: Object | None) -> None:
-        self._mark(meta.key(new or old or {}))
+        self._services_changed.add(meta.key(new or old or {}))
+        self._wake()
 
     def _slice_changed(self, old: Object | None, new: Object | None) -> None:
         for slice in (old, new):
             if slice is not None and (service := service_of(slice)):
-                self._mark(service)
+                self._slices_changed.setdefault(service, set()).add(meta.key(slice))
+                self._wake()
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         pod = new if new is not None else old
         if pod is not None and (hostports.wants(old) or hostports.wants(new)):
-            self._mark(hostports.owner(pod))
+            self._pods_changed.add(meta.key(pod))
+            self._wake()
 
-    def _mark(self, owner: str) -> None:
-        self._dirty.add(owner)
+    def _wake(self) -> None:
         self.current.clear()
         self._wakeup.set()
+
+    @property
+    def _behind(self) -> bool:
+        return bool(self._services_changed or self._slices_changed or self._pods_changed)
 
     # -- into the kernel
 
@@ -140,24 +149,55 @@ class Proxy:
         self._wakeup.clear()
         change, replace = Change(), not self._intact
         checks: dict[str, tuple[int, health.Check] | None] = {}
-        while self._dirty:
-            part = [self._dirty.pop() for _ in range(min(SLICE, len(self._dirty)))]
-            checks.update({key: self._check_of(key) for key in part})
-            change = change.then(self._table.apply({key: await self._wanted(key) for key in part}))
-            await breathe()
+        turns = 0
+        while self._behind:
+            change = change.then(await self._next(checks))
+            turns += 1
+            if turns % TURN == 0:
+                await breathe()
         await self._health.update(checks)
         chains = self._chains.covering(change.add.values())
         if change or replace:
             await self._write(change, chains, replace=replace or chains != self._chains)
-        if not self._dirty:
+        if not self._behind:
             self.current.set()
+
+    async def _next(self, checks: dict[str, tuple[int, health.Check] | None]) -> Change:
+        """Take over one of the changes that wait, and note what its Service answers to health checks."""
+        if self._pods_changed:
+            key = self._pods_changed.pop()
+            return self._book.pod(key, self._pods.by_key(key))
+        if self._services_changed:  # before its slices, which are then known
+            key = self._services_changed.pop()
+            change = await self._service(key)
+        else:
+            key, names = self._slices_changed.popitem()
+            changed = {name: self._slice(key, name) for name in names}
+            change = (
+                self._book.slices(key, changed)
+                if len(changed) < LARGE
+                else await self._blocking(partial(self._book.slices, key, changed))
+            )
+        checks[key] = self._check_of(key)
+        return change
+
+    async def _service(self, key: str) -> Change:
+        slices = slices_of(self._slices, key)
+        named = {} if key in self._book else {meta.key(slice): slice for slice in slices}
+        work = partial(self._book.service, key, self._services.by_key(key), named)
+        return work() if len(slices) < LARGE else await self._blocking(work)
+
+    def _slice(self, service: str, name: str) -> Object | None:
+        """As it is now, if it is that Service's."""
+        slice = self._slices.by_key(name)
+        return slice if slice is not None and service_of(slice) == service else None
 
     async def _write(self, change: Change, chains: Chains, *, replace: bool) -> None:
         self._intact = False
         self._gone = (self._gone | ways(change.remove) | newly_served(change)) - ways(change.add)
         if replace:
             self._chains = chains
-            await self._apply(lambda: skeleton.full(self._layout, self._table.elements(), chains))
+            await self._apply(lambda: skeleton.full(self._layout, self._book.elements(), chains))
         else:
             await self._apply(lambda: skeleton.commands(change))
         self._intact = True
@@ -166,23 +206,11 @@ class Proxy:
             await self._blocking(lambda: conntrack.forget_udp(gone))
             self._gone -= gone
 
-    async def _wanted(self, key: str) -> dict[Element, str]:
-        if key.startswith(hostports.PREFIX):
-            pod = self._pods.by_key(key.removeprefix(hostports.PREFIX))
-            return hostports.elements(pod) if pod is not None else {}
-        service = self._services.by_key(key)
-        if service is None:
-            return {}
-        slices, before = slices_of(self._slices, key), self._table.of(key)
-        if len(slices) >= LARGE:
-            return await self._blocking(partial(rules.elements, service, slices, self._place, before))
-        return rules.elements(service, slices, self._place, before)
-
     def _check_of(self, key: str) -> tuple[int, health.Check] | None:
         service = self._services.by_key(key)
         if service is None or not service["spec"].get("healthCheckNodePort"):
             return None
-        return health.check(service, rules.local_endpoints(slices_of(self._slices, key), self._place.node))
+        return health.check(service, self._book.local(key))
 
     async def _apply(self, commands: Callable[[], str]) -> None:
         ruleset = self._nft

@@ -1,8 +1,8 @@
 """What nftables must hold for one Service: map and set elements. Pure.
 
-Chains depend only on the number of slots (``vip_3``, ``port_3``: choose one of three); everything else is an
-element of a map, so a change of endpoints is a change of elements. For a Service with port 80 at 10.96.0.10, node port
-30080 and the endpoints A and B::
+Chains depend only on the number of slots, a power of two (``vip_2``, ``port_2``: choose among two); everything else is
+an element of a map, so a change of endpoints is a change of as many elements. For a Service with port 80 at 10.96.0.10,
+node port 30080 and the endpoints A and B::
 
     services            10.96.0.10 . tcp . 80            goto vip_2
     endpoints           10.96.0.10 . tcp . 80 . 0        A . 8080
@@ -24,137 +24,14 @@ IPv4 only; whatever is no IPv4 address or port is left out, so that nothing but 
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Set
 
-from pinnace.api import meta
 from pinnace.api.types import Object
-from pinnace.network.proxy import chains, slots
-
-#: Services with this label are some other proxy's.
-PROXY_NAME = "service.kubernetes.io/service-proxy-name"
-
-PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
-
-
-class Element(NamedTuple):
-    """A key of one map or set of the table."""
-
-    of: str
-    key: str
-
-
-#: Elements and their values; a set's have the value "".
-Elements: TypeAlias = Mapping[Element, str]
-
-
-class Endpoint(NamedTuple):
-    address: str
-    port: int
-
-
-def is_ours(service: Object) -> bool:
-    """Whether the proxy has anything to do for the Service: not for headless ones, those of type ExternalName, and
-    those another proxy serves."""
-    spec = service["spec"]
-    if spec.get("type") == "ExternalName" or PROXY_NAME in meta.labels(service):
-        return False
-    return bool(spec.get("clusterIP")) and spec["clusterIP"] != "None"
-
-
-class Place(NamedTuple):
-    """Where the rules are for: the node's name, its address to others, and the address that its own connections to load
-    balancers come from."""
-
-    node: str
-    address: str = ""
-    source: str = ""
-
-
-def elements(
-    service: Object, slices: Iterable[Object], place: Place, before: Elements = MappingProxyType({})
-) -> dict[Element, str]:
-    """All elements of one Service on that node. The same input in another order gives the same result. Endpoints keep
-    the slots that they had ``before``: one that comes or goes moves at most one other."""
-    found: dict[Element, str] = {}
-    if not is_ours(service):
-        return found
-    addresses = [ip for ip in _cluster_ips(service) if ip]
-    balanced = [ip for ip in _balancer_ips(service) if ip and ip not in addresses]
-    outside = list(dict.fromkeys([ip for ip in _external_ips(service) if ip and ip not in addresses] + balanced))
-    for ip in addresses:
-        found[Element("cluster_ips", ip)] = ""
-    spec, held = service["spec"], list(slices)
-    inside_node = place.node if spec.get("internalTrafficPolicy") == "Local" else ""
-    outside_node = place.node if spec.get("externalTrafficPolicy") == "Local" else ""
-    ranges = _source_ranges(spec, place)
-    spread = _Spread(found, _timeout(spec), before)
-    for port in spec.get("ports") or ():
-        protocol = PROTOCOLS.get(port.get("protocol") or "TCP")
-        if protocol is None:
-            continue
-        name = port.get("name") or "", port.get("protocol") or "TCP"
-        everywhere = endpoints(held, *name)
-        inner = endpoints(held, *name, inside_node) if inside_node else everywhere
-        outer = endpoints(held, *name, outside_node) if outside_node else everywhere
-        front = f"{protocol} . {int(port['port'])}"
-        refusal = "drop" if everywhere else chains.REFUSAL  # not here, but elsewhere: let the client try again
-        for ip in addresses:
-            spread("vip", f"{ip} . {front}", inner)
-            if not inner and everywhere:
-                found[Element("unserved", f"{ip} . {front}")] = refusal
-        for ip in outside:
-            key = f"{ip} . {front}"
-            spread("vip" if outside_node else "outside", key, outer)
-            if outside_node:
-                spread("inside", key, everywhere)
-            if not outer:
-                found[Element("unserved", key)] = refusal
-            if ip in balanced and ranges is not None:
-                found[Element("limited", key)] = ""
-                found.update((Element("allowed", f"{key} . {network}"), "") for network in ranges)
-        if port.get("nodePort"):
-            key = f"{protocol} . {int(port['nodePort'])}"
-            spread("localport" if outside_node else "port", key, outer)
-            if outside_node:
-                spread("insideport", key, everywhere)
-            if not outer:
-                found[Element("unserved_nodeports", key)] = refusal
-        for target in {*inner, *outer, *(everywhere if outside_node else ())}:
-            found[Element("hairpin", f"{target.address} . {target.address}")] = ""
-    return found
-
-
-def _source_ranges(spec: Object, place: Place) -> list[str] | None:
-    """The networks that may connect to a load balancer's address; None for everybody. The node may if its address is
-    in one of them, whichever it comes from."""
-    given = spec.get("loadBalancerSourceRanges") if spec.get("type") == "LoadBalancer" else None
-    if not given:
-        return None
-    networks = []
-    for text in given:
-        try:
-            networks.append(ipaddress.IPv4Network(str(text).strip(), strict=False))
-        except ValueError:  # of the other family
-            continue
-    if place.address and place.source and any(ipaddress.IPv4Address(place.address) in network for network in networks):
-        networks.append(ipaddress.IPv4Network(place.source))
-    merged = [str(network) for network in ipaddress.collapse_addresses(networks)]
-    return None if merged == ["0.0.0.0/0"] else merged
-
-
-def _timeout(spec: Object) -> int:
-    """For how many seconds a client stays with its endpoint; 0 for not at all."""
-    if spec.get("sessionAffinity") != "ClientIP":
-        return 0
-    chosen = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-    return int(chosen or 10800)
-
+from pinnace.network.proxy import chains, fronts, slots
+from pinnace.network.proxy.fronts import Front, Place, Plan
+from pinnace.network.proxy.pools import Endpoint, PoolKey, Pools
+from pinnace.network.proxy.slots import Moves
+from pinnace.network.proxy.table import Change, Element
 
 #: What the names of a kind's maps begin with, and the map that leads to its chains.
 _MAPS = {
@@ -167,124 +44,151 @@ _MAPS = {
 }
 
 
-class _Spread(NamedTuple):
-    """Adds the elements that lead from a key to its endpoints."""
-
-    found: dict[Element, str]
-    timeout: int
-    before: Elements
-
-    def __call__(self, kind: str, key: str, targets: list[Endpoint]) -> None:
-        maps, fronts = _MAPS[kind]
-        if not targets:
-            return
-        size = slots.size(len(targets), self.timeout)
-        self.found[Element(fronts, key)] = f"goto {chains.name(kind, size, self.timeout)}"
-        ways = [f"{target.address} . {target.port}" for target in targets]
-        if not self.timeout:
-            self._in_slots(_keys(f"{maps}endpoints", key, size), ways)
-            return
-        numbers = [f"{number:#010x}" for number in _numbers(targets)]
-        self._in_slots(_keys(f"{maps}slots", key, size), numbers)
-        for number, where in zip(numbers, ways, strict=True):
-            self.found[Element(f"{maps}sticky", f"{key} . {number}")] = where
-
-    def _in_slots(self, keys: tuple[Element, ...], values: list[str]) -> None:
-        held = slots.arrange(values, len(keys), map(self.before.get, keys))
-        self.found.update(zip(keys, held, strict=True))
+def elements(service: Object, slices: Iterable[Object], place: Place) -> dict[Element, str]:
+    """All elements of one Service on that node. The same input in another order gives the same result."""
+    rules = ServiceRules(place)
+    rules.load({str(number): slice for number, slice in enumerate(slices)})
+    rules.follow(service)
+    return rules.elements()
 
 
-def _keys(of: str, key: str, size: int) -> tuple[Element, ...]:
-    return _keys_again(of, key, size) if slots.EXACT < size <= _REMEMBERED else _keys_anew(of, key, size)
+class ServiceRules:
+    """One Service's elements, kept current. What a change of a slice costs does not depend on the others."""
 
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._plan = fronts.NOTHING
+        self._ceded: Set[Element] = frozenset()
+        self._fronts: list[Front] = []  # that are not ceded
+        self._pools = Pools(place.node)
+        self._by_pool: dict[PoolKey, list[Front]] = {}
+        self._unserved: dict[Element, str] = {}
+        self._hairpin: dict[str, int] = {}  # addresses, and how many endpoints of the plan's pools have them
 
-def _keys_anew(of: str, key: str, size: int) -> tuple[Element, ...]:
-    return tuple(Element(of, f"{key} . {slot}") for slot in range(size))
+    @property
+    def local(self) -> int:
+        """How many ready endpoints are on the node."""
+        return self._pools.local
 
+    def follow(self, service: Object | None) -> Change:
+        """The Service is like this now (None: gone). What asks for no other rules costs nothing."""
+        plan = fronts.plan(service, self._place) if service is not None else fronts.NOTHING
+        if plan == self._plan:
+            return Change()
+        return self._become(plan, self._ceded)
 
-#: Making them takes longer than all else; more than that many are not held for Services that may be gone.
-_REMEMBERED = 8192
-_keys_again = lru_cache(maxsize=32)(_keys_anew)
+    @property
+    def leads(self) -> set[Element]:
+        """What leads to the Service's chains."""
+        return {_lead(front) for front in self._plan.fronts}
 
+    def cede(self, leads: Set[Element]) -> Change:
+        """Leave these to another Service, and no others."""
+        return self._become(self._plan, leads) if leads != self._ceded else Change()
 
-def _numbers(targets: list[Endpoint]) -> list[int]:
-    """A number for each endpoint that depends (but for a clash) on nothing but itself; never 0."""
-    taken: dict[int, None] = {}
-    for target in targets:
-        number = zlib.crc32(f"{target.address}:{target.port}".encode())
-        while not number or number in taken:
-            number = (number + 1) & 0xFFFFFFFF
-        taken[number] = None
-    return list(taken)
+    def _become(self, plan: Plan, ceded: Set[Element]) -> Change:
+        before = self.elements()
+        self._plan, self._ceded, self._by_pool, self._hairpin = plan, ceded, {}, {}
+        self._unserved = plan.unserved(self._is_held)
+        self._fronts = [front for front in plan.fronts if _lead(front) not in ceded]
+        for front in self._fronts:
+            self._by_pool.setdefault(front.pool, []).append(front)
+        for pool in plan.pools:
+            for endpoint in self._pools.held(pool):
+                self._hairpin[endpoint.address] = self._hairpin.get(endpoint.address, 0) + 1
+        return Change.between(before, self.elements())
 
+    def load(self, changed: Mapping[str, Object | None]) -> Change:
+        """These slices, by their names, are like this now (None: gone)."""
+        change = Change()
+        moves = self._pools.change(changed)
+        for pool, moved in moves.items():
+            for front in self._by_pool.get(pool, ()):
+                self._move(front, moved, change)
+            if pool in self._plan.pools:
+                self._count_hairpins(moved, change)
+            self._pools.forget_numbers(pool, moved.left)
+        if any(not self._count_before(pool, moved) or not self._is_held(pool) for pool, moved in moves.items()):
+            before, self._unserved = self._unserved, self._plan.unserved(self._is_held)
+            refusals = Change.between(before, self._unserved)
+            change.remove.update(refusals.remove)
+            change.add.update(refusals.add)
+        return change
 
-def endpoints(slices: Iterable[Object], port_name: str, protocol: str, node_name: str = "") -> list[Endpoint]:
-    """Where connections to one port go, in a fixed order: the ready endpoints; if there are none, those that still
-    serve while they terminate. With ``node_name`` only those on that node count."""
-    ready: set[Endpoint] = set()
-    serving: set[Endpoint] = set()
-    for slice in slices:
-        if slice.get("addressType") != "IPv4":
-            continue
-        entries = [e for e in slice.get("endpoints") or () if not node_name or e.get("nodeName") == node_name]
-        for port in slice.get("ports") or ():
-            if (port.get("name") or "") != port_name or (port.get("protocol") or "TCP") != protocol:
+    def elements(self) -> dict[Element, str]:
+        """All of them."""
+        found = {**self._plan.fixed, **self._unserved}
+        for front in self._fronts:
+            found.update(self._ways(front))
+        found.update((_hairpin(address), "") for address in self._hairpin)
+        return found
+
+    # -- from a front to its endpoints
+
+    def _ways(self, front: Front) -> Iterator[tuple[Element, str]]:
+        held = self._pools.held(front.pool)
+        if held:
+            yield _lead(front), self._chain(front, len(held))
+        for slot, endpoint in enumerate(held[: slots.MOST]):
+            yield self._slot(front, slot, endpoint)
+        if self._plan.timeout:
+            for endpoint in held:
+                yield self._sticky(front, endpoint)
+
+    def _move(self, front: Front, moved: Moves[Endpoint], change: Change) -> None:
+        before, after = self._count_before(front.pool, moved), len(self._pools.held(front.pool))
+        leads = [self._chain(front, count) if count else None for count in (before, after)]
+        if leads[0] != leads[1]:
+            change.remove.update({_lead(front): leads[0]} if leads[0] else {})
+            change.add.update({_lead(front): leads[1]} if leads[1] else {})
+        for slot, (old, new) in moved.slots.items():
+            if slot >= slots.MOST:
                 continue
-            if not port.get("port"):
-                continue
-            for entry in entries:
-                chosen = _state(entry.get("conditions") or {}, ready, serving)
-                if chosen is None or not (address := ipv4((entry.get("addresses") or [""])[0])):
-                    continue
-                chosen.add(Endpoint(address, int(port["port"])))
-    return sorted(ready or serving)
+            change.remove.update([self._slot(front, slot, old)] if old else ())
+            change.add.update([self._slot(front, slot, new)] if new else ())
+        if self._plan.timeout:
+            change.remove.update(self._sticky(front, endpoint) for endpoint in moved.left)
+            change.add.update(self._sticky(front, endpoint) for endpoint in moved.came)
+
+    def _chain(self, front: Front, count: int) -> str:
+        return f"goto {chains.name(front.kind, slots.size(count), self._plan.timeout)}"
+
+    def _slot(self, front: Front, slot: int, endpoint: Endpoint) -> tuple[Element, str]:
+        maps, key = _MAPS[front.kind][0], f"{front.key} . {slot}"
+        if self._plan.timeout:
+            return Element(f"{maps}slots", key), self._number(front, endpoint)
+        return Element(f"{maps}endpoints", key), f"{endpoint.address} . {endpoint.port}"
+
+    def _sticky(self, front: Front, endpoint: Endpoint) -> tuple[Element, str]:
+        key = f"{front.key} . {self._number(front, endpoint)}"
+        return Element(f"{_MAPS[front.kind][0]}sticky", key), f"{endpoint.address} . {endpoint.port}"
+
+    def _number(self, front: Front, endpoint: Endpoint) -> str:
+        return f"{self._pools.number(front.pool, endpoint):#010x}"
+
+    # -- counting
+
+    def _is_held(self, pool: PoolKey) -> bool:
+        return bool(self._pools.held(pool))
+
+    def _count_before(self, pool: PoolKey, moved: Moves[Endpoint]) -> int:
+        return len(self._pools.held(pool)) - len(moved.came) + len(moved.left)
+
+    def _count_hairpins(self, moved: Moves[Endpoint], change: Change) -> None:
+        for endpoint in moved.came:
+            self._hairpin[endpoint.address] = count = self._hairpin.get(endpoint.address, 0) + 1
+            if count == 1:
+                change.add[_hairpin(endpoint.address)] = ""
+        for endpoint in moved.left:
+            self._hairpin[endpoint.address] -= 1
+            if not self._hairpin[endpoint.address]:
+                del self._hairpin[endpoint.address]
+                change.remove[_hairpin(endpoint.address)] = ""
 
 
-def local_endpoints(slices: Iterable[Object], node_name: str) -> int:
-    """How many ready endpoints of a Service are on that node."""
-    return len(
-        {
-            address
-            for slice in slices
-            if slice.get("addressType") == "IPv4"
-            for entry in slice.get("endpoints") or ()
-            if entry.get("nodeName") == node_name and (entry.get("conditions") or {}).get("ready") is not False
-            for address in (entry.get("addresses") or ())[:1]
-        }
-    )
+def _lead(front: Front) -> Element:
+    return Element(_MAPS[front.kind][1], front.key)
 
 
-def _state(conditions: Object, ready: set[Endpoint], serving: set[Endpoint]) -> set[Endpoint] | None:
-    if conditions.get("ready") is not False:  # not said counts as ready
-        return ready
-    if conditions.get("terminating") and conditions.get("serving") is not False:
-        return serving
-    return None
-
-
-def _cluster_ips(service: Object) -> Iterator[str]:
-    spec = service["spec"]
-    for ip in spec.get("clusterIPs") or [spec.get("clusterIP")]:
-        yield ipv4(ip)
-
-
-def _external_ips(service: Object) -> Iterator[str]:
-    for ip in service["spec"].get("externalIPs") or ():
-        yield ipv4(ip)
-
-
-def _balancer_ips(service: Object) -> Iterator[str]:
-    """A load balancer's addresses, but for those that hand connections on to node ports themselves."""
-    if service["spec"].get("type") == "LoadBalancer":
-        balancer = (service.get("status") or {}).get("loadBalancer") or {}
-        for ingress in balancer.get("ingress") or ():
-            if ingress.get("ipMode") != "Proxy":
-                yield ipv4(ingress.get("ip"))
-
-
-def ipv4(value: object) -> str:
-    """The address as the kernel shows it; "" for anything else."""
-    try:
-        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, value)) if isinstance(value, str) else ""
-    except (OSError, ValueError):
-        return ""
+def _hairpin(address: str) -> Element:
+    return Element("hairpin", f"{address} . {address}")

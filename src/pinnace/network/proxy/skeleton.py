@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pinnace.network.proxy.chains import CLIENTS, MAPS, MARK, MASQUERADE, Chains
-from pinnace.network.proxy.rules import Element
-from pinnace.network.proxy.table import Change
+from pinnace.network.proxy.table import Change, Element
 
 TABLE = "ip pinnace"
 _INTERFACE = re.compile(r"[\w.@:-]+")

@@ -1,59 +1,79 @@
-"""How endpoints share the slots that a chain chooses among. Pure.
+"""Which endpoint has which slot, and how many slots a chain chooses among. Pure.
 
-Up to ``EXACT`` endpoints have a slot each. For more there are chains for powers of two only, since every command to the
-kernel takes the longer the more chains there are; each endpoint then has at least eight slots (up to 8,192 endpoints)
-and none has more than one slot more than another, so that none gets over an eighth more connections.
+The endpoints of a port are numbered without gaps: slots 0 to n-1. One that goes leaves its slot to one that comes in
+the same change, or to the last: a change of k endpoints changes at most 2k slots, however many there are. A chain
+chooses among a power of two of slots, the least that holds them all, so most changes need no other chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import Generic, NamedTuple, TypeVar
 
-EXACT = 64
-#: Of endpoints with which clients stay: every timeout has chains of its own.
-EXACT_STICKY = 16
-MOST = 65536
-_SHARE = 8
+#: Slots of the chains that every table has, and of those that there are for at most; endpoints beyond get nothing.
+FEW, MOST = 64, 65536
 
-
-def exact(timeout: int) -> int:
-    return EXACT_STICKY if timeout else EXACT
+T = TypeVar("T", bound=Hashable)
 
 
-def size(count: int, timeout: int = 0) -> int:
-    """How many slots ``count`` endpoints share."""
-    if count <= exact(timeout):
-        return count
-    return min(1 << (count * _SHARE - 1).bit_length(), MOST)
+def size(count: int) -> int:
+    """Among how many slots a chain chooses for ``count`` endpoints, of which there is one at least."""
+    return min(1 << (count - 1).bit_length(), MOST)
 
 
-def sizes(capacity: int, timeout: int = 0) -> list[int]:
-    """Every size there is: one by one up to ``capacity`` at most, and the powers of two."""
-    few = exact(timeout)
-    least = size(few + 1, timeout).bit_length() - 1
-    return [*range(1, min(capacity, few) + 1), *(1 << power for power in range(least, MOST.bit_length()))]
+def sizes(capacity: int) -> list[int]:
+    """Every size up to that of ``capacity``."""
+    return [1 << power for power in range(size(capacity).bit_length())]
 
 
-def arrange(values: list[str], size: int, before: Iterable[str | None]) -> list[str]:
-    """Who has each of the ``size`` slots. Each value keeps as many as it may of those it had ``before``."""
-    values = values[:size]
-    if not values:
-        return []
-    base, extra = divmod(size, len(values))
-    left = dict.fromkeys(values, base)
-    result: list[str] = [""] * size
-    for slot, value in zip(range(size), before, strict=False):
-        if value is None or (quota := left.get(value)) is None:
-            continue
-        if quota == 0:
-            if not extra:
-                continue
-            extra -= 1
-        elif quota < 0:
-            continue
-        left[value] = quota - 1
-        result[slot] = value
-    wanting = [value for value, quota in left.items() for _ in range(max(quota, 0))]
-    wanting += [value for value, quota in left.items() if quota >= 0][:extra]
-    needy = iter(wanting)
-    return [value or next(needy) for value in result]
+class Moves(NamedTuple, Generic[T]):
+    """A change: who has ``slots`` before and after (None: nobody), who ``left`` and who ``came``."""
+
+    slots: dict[int, tuple[T | None, T | None]]
+    left: list[T]
+    came: list[T]
+
+
+class Slots(Generic[T]):
+    """Values by slot; each has one."""
+
+    def __init__(self) -> None:
+        self.held: list[T] = []
+        self._where: dict[T, int] = {}
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._where
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def change(self, left: Iterable[T], came: Iterable[T]) -> Moves[T]:
+        """Those that are there leave, those that are not come, in that order."""
+        moves: Moves[T] = Moves({}, list(left), list(came))
+        before: dict[int, T | None] = {}
+        holes = sorted(self._where.pop(value) for value in moves.left)
+        coming = iter(moves.came)
+        filled = 0
+        for hole, value in zip(holes, coming, strict=False):
+            self._put(before, hole, value)
+            filled += 1
+        for value in moves.came[filled:]:
+            self._put(before, len(self.held), value)
+        for hole in reversed(holes[filled:]):  # from behind: the last one is a hole itself or stays
+            end = len(self.held) - 1
+            before.setdefault(end, self.held[end])
+            value = self.held.pop()
+            if hole != end:
+                self._put(before, hole, value)
+        for slot, old in before.items():
+            moves.slots[slot] = old, self.held[slot] if slot < len(self.held) else None
+        return moves
+
+    def _put(self, before: dict[int, T | None], slot: int, value: T) -> None:
+        if slot < len(self.held):
+            before.setdefault(slot, self.held[slot])
+            self.held[slot] = value
+        else:
+            before.setdefault(slot, None)
+            self.held.append(value)
+        self._where[value] = slot

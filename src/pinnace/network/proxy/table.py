@@ -6,10 +6,20 @@ as long as one of them does, and of different values the one of the first Servic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
-from pinnace.network.proxy.rules import Element, Elements
+
+class Element(NamedTuple):
+    """A key of one map or set of the table."""
+
+    of: str
+    key: str
+
+
+#: Elements and their values; a set's have the value "".
+Elements: TypeAlias = Mapping[Element, str]
 
 
 @dataclass
@@ -22,6 +32,14 @@ class Change:
 
     def __bool__(self) -> bool:
         return bool(self.remove or self.add)
+
+    @classmethod
+    def between(cls, before: Elements, after: Elements) -> Change:
+        """What leads from one to the other."""
+        return cls(
+            {element: value for element, value in before.items() if after.get(element) != value},
+            {element: value for element, value in after.items() if before.get(element) != value},
+        )
 
     def then(self, later: Change) -> Change:
         """Both changes as one."""
@@ -42,62 +60,60 @@ class Change:
 
 
 class Table:
-    """Contributions by owner (``namespace/name`` of a Service)."""
+    """Who (``namespace/name`` of a Service) contributes what."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, Elements] = {}
-        self._values: dict[Element, dict[str, str]] = {}
+        self._held: dict[Element, tuple[str, str]] = {}  # owner and value, of the owner that counts
+        self._others: dict[Element, dict[str, str]] = {}  # values by owner, of what has several
 
     def elements(self) -> dict[Element, str]:
         """Everything that should be in the kernel."""
-        return {element: _winner(values) for element, values in self._values.items()}
+        return {element: value for element, (_, value) in self._held.items()}
 
-    def owners(self) -> Iterable[str]:
-        return self._owners.keys()
-
-    def of(self, owner: str) -> Elements:
-        return self._owners.get(owner, {})
-
-    def apply(self, contributions: Mapping[str, Elements]) -> Change:
-        """Replace what these owners contribute (nothing: ``{}``) and return the difference that makes."""
+    def apply(self, owner: str, change: Change) -> Change:
+        """Change what this owner contributes, and return the difference that makes."""
         before: dict[Element, str | None] = {}
-        for owner, new in contributions.items():
-            old = self._owners.get(owner, {})
-            for element, value in old.items():
-                if new.get(element) != value:
-                    self._note(before, element)
-                    values = self._values[element]
-                    del values[owner]
-                    if not values:
-                        del self._values[element]
-            for element, value in new.items():
-                if old.get(element) != value:
-                    self._note(before, element)
-                    self._values.setdefault(element, {})[owner] = value
-            if new:
-                self._owners[owner] = new
-            else:
-                self._owners.pop(owner, None)
-        return self._change(before)
-
-    def _note(self, before: dict[Element, str | None], element: Element) -> None:
-        if element not in before:
-            values = self._values.get(element)
-            before[element] = _winner(values) if values else None
-
-    def _change(self, before: Mapping[Element, str | None]) -> Change:
-        change = Change()
+        for element in change.remove:
+            before[element] = self._value(element)
+            self._withdraw(owner, element)
+        for element, value in change.add.items():
+            if element not in before:
+                before[element] = self._value(element)
+            self._contribute(owner, element, value)
+        made = Change()
         for element, old in before.items():
-            values = self._values.get(element)
-            new = _winner(values) if values else None
+            new = self._value(element)
             if old == new:
                 continue
             if old is not None:
-                change.remove[element] = old
+                made.remove[element] = old
             if new is not None:
-                change.add[element] = new
-        return change
+                made.add[element] = new
+        return made
 
+    def _value(self, element: Element) -> str | None:
+        held = self._held.get(element)
+        return held[1] if held is not None else None
 
-def _winner(values: Mapping[str, str]) -> str:
-    return values[min(values)] if len(values) > 1 else next(iter(values.values()))
+    def _contribute(self, owner: str, element: Element, value: str) -> None:
+        held = self._held.get(element)
+        if held is None or (held[0] == owner and element not in self._others):
+            self._held[element] = owner, value
+            return
+        values = self._others.setdefault(element, {held[0]: held[1]})
+        values[owner] = value
+        self._choose(element, values)
+
+    def _withdraw(self, owner: str, element: Element) -> None:
+        values = self._others.get(element)
+        if values is None:
+            del self._held[element]
+            return
+        del values[owner]
+        self._choose(element, values)
+        if len(values) == 1:
+            del self._others[element]
+
+    def _choose(self, element: Element, values: Mapping[str, str]) -> None:
+        first = min(values)
+        self._held[element] = first, values[first]
