@@ -16,7 +16,7 @@ from pinnace.api.apply import fieldset, managers, merge
 from pinnace.api.apply.compare import TypedError, compare, field_set
 from pinnace.api.apply.fieldset import Set
 from pinnace.api.apply.managers import Entry, Identity, Managed
-from pinnace.api.apply.reset import NEVER
+from pinnace.api.apply.reset import NEVER, Ignored
 from pinnace.api.apply.update import Versions, changes, updated, without_changed
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.types import GVK, Object
@@ -39,7 +39,15 @@ class ConflictsError(Exception):
 
 
 def apply(
-    versions: Versions, gvk: GVK, live: Object, config: Object, who: Identity, now: str, ignored: Set, *, force: bool
+    versions: Versions,
+    gvk: GVK,
+    live: Object,
+    config: Object,
+    who: Identity,
+    now: str,
+    ignored: Ignored,
+    *,
+    force: bool,
 ) -> Object:
     """The object that comes of ``config`` applied to ``live`` (kind and apiVersion only for one that is not there yet),
     in ``gvk``'s version, with its ``managedFields``; neither is changed, parts of both are shared.
@@ -96,7 +104,7 @@ def _apply(
     managed: Managed,
     who: Identity,
     now: str,
-    ignored: Set,
+    ignored: Ignored,
     *,
     force: bool,
 ) -> tuple[Object, Managed]:
@@ -110,7 +118,7 @@ def _apply(
         raise ApiError(500, "", f"failed to create typed patch object ({_named(gvk, config)}): {error}") from None
     try:
         made: Object = merge.merge(type_, live, config)
-        fields = fieldset.without(field_set(type_, config), ignored)
+        fields = ignored.rest(field_set(type_, config))
         last = managed.get(who)
         applied = {**managed, who: Entry(fields, version, last.time if last else None)}
         made = _prune(versions, made, applied, who, last)
@@ -140,7 +148,7 @@ def _conflicts(
     managed: Managed,
     who: Identity,
     change: tuple[str, Set],
-    ignored: Set,
+    ignored: Ignored,
 ) -> Iterable[Conflict]:
     known = dict([change])
     for other in sorted(managed):

@@ -21,6 +21,8 @@ from pinnace.core.memo import memo
 Set: TypeAlias = "dict[str, Any]"
 
 SELF = "."
+#: In a pattern: any path element.
+ANY = "*"
 EMPTY: Set = {}
 _RANKS = {".": 0, "f": 1, "k": 2, "v": 3, "i": 4}
 _GO_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -217,6 +219,27 @@ def _without(fields: Set, paths: Set) -> Set | None:
     if not out:
         return None
     return EMPTY if len(out) == 1 and SELF in out else out
+
+
+def matching(fields: Set, pattern: Set) -> Set:
+    """The members of ``fields`` on the paths of ``pattern``, where ``ANY`` is any element, and those below them."""
+    return _matching(fields, pattern) or EMPTY
+
+
+def _matching(fields: Set, pattern: Set) -> Set | None:
+    if not pattern:
+        return fields
+    out: Set = {}
+    for element, node in fields.items():
+        below = None if element == SELF else pattern.get(element, pattern.get(ANY))
+        if below is None:
+            continue
+        rest = _matching(node, below)
+        if is_member(node):
+            out[element] = {SELF: EMPTY, **rest} if rest else EMPTY
+        elif rest:
+            out[element] = rest
+    return out or None
 
 
 def has(fields: Set, path: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from pinnace.api.apply import fieldset, managers
 from pinnace.api.apply.compare import compare
 from pinnace.api.apply.fieldset import EMPTY, FieldsError, Set
 from pinnace.api.apply.managers import Entry, Identity, Managed
-from pinnace.api.apply.reset import NEVER
+from pinnace.api.apply.reset import NEVER, Ignored
 from pinnace.api.apply.typed import Type
 from pinnace.api.types import Object
 from pinnace.core.memo import Remembered, written
@@ -41,7 +41,7 @@ def claimed(live: Any, sent: Any, subresource: str) -> Managed:
         return managers.read(live or ())
 
 
-def of_new(type_: Type, obj: Object, ignored: Set) -> Set:
+def of_new(type_: Type, obj: Object, ignored: Ignored) -> Set:
     """The fields that somebody owns of an object that was not there before."""
     mine: Object = {}
     for name, value in obj.items():
@@ -49,14 +49,14 @@ def of_new(type_: Type, obj: Object, ignored: Set) -> Set:
             metadata = {field: held for field, held in value.items() if field not in _NEVER_METADATA}
             if metadata:
                 mine["metadata"] = metadata
-        elif ignored.get(f"f:{name}", obj) and name != "apiVersion" and name != "kind":
+        elif ignored.paths.get(f"f:{name}", obj) and name != "apiVersion" and name != "kind":
             mine[name] = value
     if "spec" not in mine or not mine.keys() <= _TEMPLATED:
-        return fieldset.without(compare(type_, {}, mine)[0], ignored)
+        return ignored.rest(compare(type_, {}, mine)[0])
     text = written([_names(mine.get("metadata")), mine["spec"]])
     known = _created.get(text)
     if known is None or known[0] is not type_:
-        known = (type_, fieldset.without(compare(type_, {}, mine)[0], ignored))
+        known = (type_, ignored.rest(compare(type_, {}, mine)[0]))
         _created.keep(text, known)
     return known[1]
 
@@ -70,14 +70,14 @@ def _names(metadata: Object | None) -> Object | None:
     }
 
 
-def created(type_: Type, obj: Object, who: Identity, api_version: str, now: str, ignored: Set) -> list[Object]:
+def created(type_: Type, obj: Object, who: Identity, api_version: str, now: str, ignored: Ignored) -> list[Object]:
     """``metadata.managedFields`` of a new object."""
     fields = of_new(type_, obj, ignored)
     return managers.write({who: Entry(fields, api_version, now)}) if fields else []
 
 
 def updated(
-    versions: Versions, old: Object, new: Object, managed: Managed, who: Identity, now: str, ignored: Set
+    versions: Versions, old: Object, new: Object, managed: Managed, who: Identity, now: str, ignored: Ignored
 ) -> Managed:
     """``managed`` after ``who`` has made ``new``, in the same version, of ``old``."""
     version = new["apiVersion"]
@@ -99,12 +99,12 @@ def updated(
     return managers.capped(left)
 
 
-def changes(versions: Versions, old: Object, new: Object, version: str, ignored: Set) -> tuple[Set, Set]:
+def changes(versions: Versions, old: Object, new: Object, version: str, ignored: Ignored) -> tuple[Set, Set]:
     type_ = versions.type_of(version)
     if type_ is None:
         return EMPTY, EMPTY
     changed, removed = compare(type_, old, new)
-    return fieldset.without(changed, ignored), fieldset.without(removed, ignored)
+    return ignored.rest(changed), ignored.rest(removed)
 
 
 def without_changed(
@@ -114,7 +114,7 @@ def without_changed(
     managed: Managed,
     who: Identity,
     change: tuple[str, Set, Set],
-    ignored: Set,
+    ignored: Ignored,
 ) -> Managed:
     """``managed`` where everybody but ``who`` has lost what changed or is gone. ``change`` is that, by version; what
     is ignored is ignored in all of them."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pinnace.api import errors, meta
 from pinnace.api.apply import managers, reset, typed
 from pinnace.api.apply import update as changes
-from pinnace.api.apply.fieldset import Set
 from pinnace.api.apply.managers import Identity
+from pinnace.api.apply.reset import Ignored
 from pinnace.api.apply.typed import Type
 from pinnace.api.errors import FieldError
 from pinnace.api.registry import Registry, Resource
@@ -99,10 +99,10 @@ class _Kind:
         self.row = row
         self.type = type_of(row)
         self.api_version = row.api_version
-        self._ignored: dict[str, Set] = {}
+        self._ignored: dict[str, Ignored] = {}
         self._identities: dict[tuple[str, str], Identity] = {}
 
-    def ignored(self, subresource: str) -> Set:
+    def ignored(self, subresource: str) -> Ignored:
         """The fields that this endpoint does not let anybody own."""
         found = self._ignored.get(subresource)
         if found is None:
@@ -134,7 +134,7 @@ def _kind(row: Resource) -> _Kind:
     return found
 
 
-def ignored(row: Resource, subresource: str) -> Set:
+def ignored(row: Resource, subresource: str) -> Ignored:
     """The fields that this endpoint does not let anybody own."""
     return _kind(row).ignored(subresource)
 

@@ -6,7 +6,7 @@ from pinnace.api import errors, meta, schema_table, selectors
 from pinnace.api.apply import apply, managers, typed
 from pinnace.api.apply import scale as scales
 from pinnace.api.apply import update as changes
-from pinnace.api.apply.fieldset import EMPTY
+from pinnace.api.apply.reset import NOTHING
 from pinnace.api.apply.typed import Type
 from pinnace.api.crd import scale as custom
 from pinnace.api.registry import Resource, ScalePaths
@@ -103,7 +103,7 @@ async def _apply(backend: Backend, request: Request, row: Resource) -> Response:
     def applied(old: Object) -> Object:
         now = timestamp(backend.clock.now())
         force = apply_patch.forced(request)
-        new = apply.apply(ScaleVersions(), SCALE, old, config, who, now, EMPTY, force=force)
+        new = apply.apply(ScaleVersions(), SCALE, old, config, who, now, NOTHING, force=force)
         entries = new["metadata"].get("managedFields")
         made = body.checked(request, new, SCALE, schema_table.of_kind(SCALE))
         update.check_name(made, request.info.name, request.info.namespace)
@@ -147,7 +147,7 @@ def _track(request: Request, new: Object, old: Object, now: float) -> None:
         return
     who = managers.identity(ownership.manager(request), managers.UPDATE, SCALE.api_version, "scale")
     bare = {**old, "metadata": {name: value for name, value in old["metadata"].items() if name != "managedFields"}}
-    managed = changes.updated(ScaleVersions(), bare, new, managers.read(held), who, timestamp(now), EMPTY)
+    managed = changes.updated(ScaleVersions(), bare, new, managers.read(held), who, timestamp(now), NOTHING)
     new["metadata"]["managedFields"] = managers.write(managed)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.api.apply.objects import REGISTRY, Server, deployment
 
 from pinnace.api import meta
-from pinnace.api.apply import managers, typed, update
+from pinnace.api.apply import managers, reset, typed, update
 
 CONTAINER = (
     '{".":{},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:ports":{".":{},'
@@ -176,13 +176,13 @@ def test_status_is_its_endpoints() -> None:
     assert "f:replicas" in server.owned("creator", managers.UPDATE)["f:spec"]
 
 
-@pytest.mark.parametrize("reset", [[], [{}]], ids=["none", "one-empty"])
-def test_a_client_may_have_them_forgotten(reset: list[Any]) -> None:
+@pytest.mark.parametrize("sent", [[], [{}]], ids=["none", "one-empty"])
+def test_a_client_may_have_them_forgotten(sent: list[Any]) -> None:
     server = Server()
     server.write(deployment(), "creator")
     managed = server.entries
-    assert update.claimed(managed, reset, "") == {}
-    assert list(update.claimed(managed, reset, "status")) == list(managers.read(managed))
+    assert update.claimed(managed, sent, "") == {}
+    assert list(update.claimed(managed, sent, "status")) == list(managers.read(managed))
 
 
 def test_a_client_may_set_them() -> None:
@@ -265,13 +265,13 @@ def test_objects_that_differ_beside_their_spec_are_told_apart() -> None:
     of = typed.of_structural({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, preserve_unknown=True)
     base: dict[str, Any] = {"apiVersion": "e/v1", "kind": "E", "metadata": {"name": "e"}, "spec": {"a": 1}}
     spec = {"f:spec": {".": {}, "f:a": {}}}
-    assert update.of_new(of, base, {}) == spec
-    assert update.of_new(of, {**base, "status": {"b": 1}}, {}) == {**spec, "f:status": {".": {}, "f:b": {}}}
-    assert update.of_new(of, {**base, "metadata": {"labels": {"x": "1"}}}, {}) == {
+    assert update.of_new(of, base, reset.NOTHING) == spec
+    assert update.of_new(of, {**base, "status": {"b": 1}}, reset.NOTHING) == {**spec, "f:status": {".": {}, "f:b": {}}}
+    assert update.of_new(of, {**base, "metadata": {"labels": {"x": "1"}}}, reset.NOTHING) == {
         "f:metadata": {"f:labels": {".": {}, "f:x": {}}, ".": {}},
         **spec,
     }
-    assert update.of_new(of, base, {}) == spec
+    assert update.of_new(of, base, reset.NOTHING) == spec
 
 
 def test_every_built_in_kind_has_a_type() -> None:
