@@ -79,16 +79,22 @@ def parse_timestamp(text: str) -> float:
 
 @asynccontextmanager
 async def timeout(clock: Clock, delay: float | None) -> AsyncIterator[None]:
-    """Raise TimeoutError in the body after ``delay`` seconds of ``clock`` (None: never)."""
-    async with asyncio.timeout(None) as scope:
-        if delay is None:
-            yield
-            return
-        timer = clock.call_later(delay, lambda: scope.reschedule(asyncio.get_running_loop().time()))
-        try:
-            yield
-        finally:
-            timer.cancel()
+    """Raise TimeoutError in the body after ``delay`` seconds of ``clock`` (None: never); it says after how many."""
+    if delay is None:
+        yield
+        return
+    scope = asyncio.timeout(None)
+    try:
+        async with scope:
+            timer = clock.call_later(delay, lambda: scope.reschedule(asyncio.get_running_loop().time()))
+            try:
+                yield
+            finally:
+                timer.cancel()
+    except TimeoutError as error:
+        if scope.expired() and not error.args:
+            raise TimeoutError(f"timed out after {delay:g} s") from error
+        raise
 
 
 class RealClock:

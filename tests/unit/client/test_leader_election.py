@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+import pytest
+
 from pinnace.api import errors
 from pinnace.api.types import Object
 from pinnace.client.client import Client
@@ -17,13 +19,14 @@ from pinnace.core.clock import VirtualClock
 
 
 class Server:
-    """One Lease, and the events; a candidate in ``cut`` does not reach it."""
+    """One Lease, and the events; a candidate in ``cut`` does not reach it, and one that ``hangs`` never answers."""
 
     def __init__(self) -> None:
         self.lease: Object | None = None
         self.version = 0
         self.events: list[str] = []
         self.cut: set[str] = set()
+        self.hangs = False
 
 
 class Line:
@@ -37,6 +40,8 @@ class Line:
         server = self.server
         if self.name in server.cut:
             raise ConnectionRefusedError("cut")
+        if server.hangs:
+            await asyncio.Event().wait()
         if path.endswith("/events"):
             server.events.append(body["message"])
             return dict(body)
@@ -175,3 +180,17 @@ async def test_a_lease_that_somebody_deletes_is_made_again() -> None:
     assert first.leads
     assert server.lease is not None
     await first.stop()
+
+
+async def test_a_server_that_hangs_is_told_of_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    server, clock = Server(), VirtualClock()
+    first = Candidate(server, clock, "a")
+    await clock.advance(5)
+    server.hangs = True
+    await clock.advance(13)
+    assert not first.leads
+    stopping = asyncio.create_task(first.stop())
+    await clock.advance(30)
+    await stopping
+    assert "failed to renew lease kube-system/work: context deadline exceeded" in caplog.text
+    assert "cannot release lease kube-system/work: timed out after 2 s" in caplog.text

@@ -61,7 +61,7 @@ async def test_timeout_raises_after_virtual_seconds():
     assert not task.done()
     await clock.advance(0.2)
     await clock.settle()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match="timed out after 3 s"):
         await task
 
 
