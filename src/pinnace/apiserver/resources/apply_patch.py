@@ -9,6 +9,7 @@ import orjson
 from pinnace.api import errors, meta, schema
 from pinnace.api.apply import apply as applying
 from pinnace.api.apply import managers
+from pinnace.api.codecs import yaml
 from pinnace.api.errors import bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
@@ -56,8 +57,8 @@ def _load(request: Request) -> Any:
         data = orjson.loads(raw)  # what kubectl and client libraries send
     except orjson.JSONDecodeError:
         try:
-            data, twice = body.load_yaml(raw)
-        except body.YamlError as error:
+            data, twice = yaml.load(raw)
+        except yaml.YamlError as error:
             raise bad_request(f"error encoding patch: {error}") from None
     else:
         twice = [] if validation == schema.IGNORE else _named_twice(raw, data)

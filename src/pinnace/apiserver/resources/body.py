@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from pinnace.api import errors, meta, schema, schema_table
+from pinnace.api.codecs import yaml
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Custom, Resource
 from pinnace.api.types import GVK, Object, split_api_version
@@ -17,9 +18,6 @@ from pinnace.apiserver.request import Request
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
-#: Most nodes that YAML aliases may blow a document up to.
-YAML_NODES = 200_000
-YAML_DEPTH = 100
 
 
 def media_type(request: Request) -> str:
@@ -105,10 +103,10 @@ def _summary(body: bytes) -> str:
 
 
 def parse_yaml(body: bytes, kind: str) -> tuple[Any, list[tuple[int, str]]]:
-    """What ``load_yaml`` finds. Raises ApiError 400."""
+    """What ``codecs.yaml.load`` finds. Raises ApiError 400."""
     try:
-        return load_yaml(body)
-    except YamlError as error:
+        return yaml.load(body)
+    except yaml.YamlError as error:
         raise unrecognized(body, kind, f"error converting YAML to JSON: {error}") from None
 
 
@@ -116,112 +114,6 @@ def _as_yaml_says(twice: Sequence[tuple[int, str]], *, strictly: bool) -> list[s
     """Keys given twice in Go's words: one error that lists them, or a warning each."""
     lines = [f'line {line}: key "{key}" already set in map' for line, key in twice]
     return ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines and strictly else lines
-
-
-#: A plain ``=`` is text, as it is to Go: definitions list it among operators.
-_YAML_VALUE, _YAML_STRING = "tag:yaml.org,2002:value", "tag:yaml.org,2002:str"
-
-
-class YamlError(ValueError):
-    """``str`` is what upstream says of the document."""
-
-
-def load_yaml(body: bytes) -> tuple[Any, list[tuple[int, str]]]:
-    """One YAML document as JSON data, and line and key of what a mapping names twice. Raises YamlError."""
-    import yaml
-
-    loader_class: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loader = None
-    try:
-        _check_depth(yaml.parse(body, Loader=loader_class))
-        loader = loader_class(body)
-        node = loader.get_single_node()
-        if node is None:
-            return None, []
-        _check_size(node, [0], 0)
-        twice = list(_named_twice(node))
-        data = loader.construct_document(node)
-    except _TooComplexError as error:
-        raise YamlError(str(error)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        first = " ".join(str(error).split())
-        raise YamlError(f"yaml: {first}") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
-    return _json_types(data), twice
-
-
-def _named_twice(node: Any) -> Iterator[tuple[int, str]]:
-    if not isinstance(node.value, list):
-        return
-    seen: set[str] = set()
-    for child in node.value:
-        if not isinstance(child, tuple):
-            yield from _named_twice(child)
-            continue
-        key, value = child
-        if isinstance(key.value, str) and key.value in seen and key.value != "<<":
-            yield key.start_mark.line + 1, key.value
-        elif isinstance(key.value, str):
-            seen.add(key.value)
-        yield from _named_twice(value)
-
-
-class _TooComplexError(Exception):
-    pass
-
-
-def _check_depth(events: Iterable[Any]) -> None:
-    """Before nodes are made of them: the C library does that recursively, and deep nesting would end the process."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > YAML_DEPTH:
-                raise _TooComplexError("exceeded max depth")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-def _check_size(node: Any, count: list[int], depth: int) -> None:
-    """Count nodes with every alias followed, so that a small document cannot become a huge object."""
-    count[0] += 1
-    if count[0] > YAML_NODES:
-        raise _TooComplexError("document contains excessive aliasing")
-    if depth > YAML_DEPTH:
-        raise _TooComplexError("exceeded max depth")
-    if node.tag == _YAML_VALUE:
-        node.tag = _YAML_STRING
-    if isinstance(node.value, list):
-        for child in node.value:
-            if isinstance(child, tuple):
-                _check_size(child[0], count, depth + 1)
-                _check_size(child[1], count, depth + 1)
-            else:
-                _check_size(child, count, depth + 1)
-
-
-def _json_types(value: Any) -> Any:
-    """YAML's dates and the like as the strings they were written as; keys as strings."""
-    if isinstance(value, dict):
-        return {k if isinstance(k, str) else _key(k): _json_types(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_json_types(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if hasattr(value, "isoformat"):
-        text = str(value.isoformat())
-        return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
-    return str(value)
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return "null" if key is None else str(key)
 
 
 def decode(request: Request, row: Resource, expected: GVK | None = None) -> Object:
