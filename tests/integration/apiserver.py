@@ -106,15 +106,18 @@ async def running(
     context.load_verify_locations(keys.certificate("ca"))
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
+    registry = builtin.registry()
     server = ApiServer(
         store,
-        builtin.registry(),
+        registry,
         clock,
         tls=context,
         listen=[("127.0.0.1", 0)],
         auth=auth,
         kubelet_tls=kubelet_tls,
-        admission=default_admission(store, clock, authorizer=auth.authorizer, rbac=auth.rbac, allocator=allocator),
+        admission=default_admission(
+            store, clock, registry, authorizer=auth.authorizer, rbac=auth.rbac, allocator=allocator
+        ),
     )
     await reconcile.bootstrap(store, clock)
     allocator.follow(store)

@@ -3,7 +3,7 @@ admission."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -189,6 +189,7 @@ class AdmissionAttributes:
         "old_object",
         "operation",
         "options",
+        "request",
         "resource",
         "subresource",
         "undo",
@@ -209,6 +210,7 @@ class AdmissionAttributes:
         dry_run: bool = False,
         options: Object | None = None,
         warnings: list[str] | None = None,
+        request: Request | None = None,
     ) -> None:
         self.operation = operation
         self.resource = resource
@@ -220,6 +222,7 @@ class AdmissionAttributes:
         self.user = user
         self.dry_run = dry_run
         self.options: Object = {} if options is None else options
+        self.request = request
         #: Warnings for the client, in order; plugins append.
         self.warnings: list[str] = [] if warnings is None else warnings
         #: Asked for what to write with the object, when that is known and valid. Each raises ApiError to refuse, and
@@ -228,6 +231,11 @@ class AdmissionAttributes:
         #: What to call if the change is refused after all or is not committed: gives back what plugins reserved for
         #: it (Service addresses, node ports). Whoever has called ``admit`` calls these then, each once.
         self.undo: list[Callable[[], None]] = []
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the request."""
+        return self.request.query if self.request is not None else {}
 
 
 class Authenticator(Protocol):
@@ -253,3 +261,10 @@ class Authorizer(Protocol):
 class Admission(Protocol):
     async def admit(self, attributes: AdmissionAttributes) -> None:
         """Let mutating plugins change the object, then validating ones look at it. Raises ApiError to refuse."""
+
+    def validate(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:
+        """Let validating policies and webhooks look at an object that is otherwise valid and as it will be stored.
+        What it returns, if anything, is awaited. Raises ApiError to refuse."""
+
+    def close(self) -> None:
+        """Let go of what it holds, when the API server has stopped."""

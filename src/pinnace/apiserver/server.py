@@ -151,6 +151,7 @@ class ApiServer:
         self._definitions.close()
         await self._tasks.stop()
         await self._http.stop()
+        self.backend.close()
 
     def _metrics(self, request: Request) -> Result:
         mutating, reading = self.pipeline.at_work

@@ -111,6 +111,7 @@ class ControlPlane:
             admission=default_admission(
                 self._store,
                 self._clock,
+                registry,
                 authorizer=self._auth.authorizer,
                 rbac=self._auth.rbac,
                 allocator=self._allocator,

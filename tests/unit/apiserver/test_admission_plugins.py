@@ -41,7 +41,7 @@ class World:
         self.allocator.follow(store)
         rbac = RbacAuthorizer(self.policy)
         self.chain: AdmissionChain = default_admission(
-            store, self.clock, authorizer=Authorizers(rbac), rbac=rbac, allocator=self.allocator
+            store, self.clock, REGISTRY, authorizer=Authorizers(rbac), rbac=rbac, allocator=self.allocator
         )
 
     async def put(self, plural: str, name: str, namespace: str = "", *, group: str = "", **fields: Any) -> Object:
@@ -180,6 +180,7 @@ async def test_without_controllers_pods_need_no_account(world: World) -> None:
     chain = default_admission(
         world.store,
         world.clock,
+        REGISTRY,
         authorizer=Authorizers(rbac),
         rbac=rbac,
         allocator=world.allocator,

@@ -118,7 +118,9 @@ def _select(node: Select) -> Step:
             if not test:
                 return _optional_field(held, field)
         if not isinstance(held, dict):
-            raise no_overload()
+            held = getattr(held, "cel_fields", None)
+            if held is None:
+                raise no_overload()
         if test:
             return field in held
         if optional:

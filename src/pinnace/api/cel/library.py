@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from pinnace.api.cel import extensions, standard, text, times
+from pinnace.api.cel import authorization, extensions, standard, text, times
 from pinnace.api.cel.types import Type, parsed
 
 
@@ -49,8 +49,14 @@ def _table(sources: Sequence[str]) -> tuple[dict[str, list[Overload]], dict[str,
     return functions, methods
 
 
-FUNCTIONS, METHODS = _table([part.SIGNATURES for part in (standard, text, times, extensions)])
-CALLS: dict[str, Callable[..., Any]] = {**standard.CALLS, **text.CALLS, **times.CALLS, **extensions.CALLS}
+FUNCTIONS, METHODS = _table([part.SIGNATURES for part in (standard, text, times, extensions, authorization)])
+CALLS: dict[str, Callable[..., Any]] = {
+    **standard.CALLS,
+    **text.CALLS,
+    **times.CALLS,
+    **extensions.CALLS,
+    **authorization.CALLS,
+}
 
 
 def size_cost(*values: Any) -> float:
@@ -76,4 +82,5 @@ _BY_SIZE = "sum min max isSorted sets.contains sets.equivalent sets.intersects"
 COSTS: dict[str, Callable[[Sequence[Any]], float]] = {
     **dict.fromkeys(_BY_LENGTH.split(), _lengths),
     **dict.fromkeys(_BY_SIZE.split(), _whole),
+    "check": lambda values: authorization.CHECK_COST,
 }

@@ -100,7 +100,6 @@ def _prefix(group: str, plural: str, namespace: str) -> str:
 def refuse(attributes: AdmissionAttributes, why: str) -> ApiError:
     """The 403 for the object of ``attributes``."""
     row = attributes.resource
-    name = attributes.name or str(((attributes.object or {}).get("metadata") or {}).get("name") or "")
-    if not name:
-        name = str(((attributes.object or {}).get("metadata") or {}).get("generateName") or "")
+    metadata = (attributes.object or {}).get("metadata") or {}
+    name = attributes.name or str(metadata.get("generateName") or metadata.get("name") or "")
     return forbidden(row.group, row.plural, name, why)

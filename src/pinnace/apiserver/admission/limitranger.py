@@ -14,7 +14,28 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 Resources = dict[str, Any]
 
 
+class LimitDefaults:
+    """Gives Pods the requests and limits that they leave out."""
+
+    name = "LimitRanger"
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
+        return (group, plural, subresource, operation) == ("", "pods", "", CREATE)
+
+    def admit(self, attributes: AdmissionAttributes) -> None:
+        obj = attributes.object
+        if obj is None or not isinstance(obj.get("spec"), dict):
+            return
+        for limit_range in self._view.items("", "limitranges", attributes.namespace):
+            set_defaults(obj, (limit_range.get("spec") or {}).get("limits") or [])
+
+
 class LimitRanger:
+    """Refuses what is out of bounds."""
+
     name = "LimitRanger"
 
     def __init__(self, view: View) -> None:
@@ -36,7 +57,6 @@ class LimitRanger:
             for limit_range in self._view.items("", "limitranges", attributes.namespace):
                 limits = (limit_range.get("spec") or {}).get("limits") or []
                 if attributes.resource.plural == "pods":
-                    set_defaults(obj, limits)
                     problems += pod_problems(obj["spec"], limits)
                 else:
                     problems += _claim_problems(obj["spec"], limits)

@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
-from urllib.parse import urlsplit
-
-import orjson
 
 from pinnace.api import errors, meta
 from pinnace.api.errors import ApiError, go_quote
@@ -28,9 +23,8 @@ from pinnace.apiserver.resources import codec, selection
 from pinnace.apiserver.resources.backend import Backend, Converter
 from pinnace.apiserver.resources.watch import Watch
 from pinnace.apiserver.response import Answer, Outlet
-from pinnace.core import clock as clocks
+from pinnace.apiserver.webhooks import WebhookClient, WebhookError
 from pinnace.core.clock import Clock
-from pinnace.core.http1 import HttpConnection
 from pinnace.store.protocol import CompactedError, Event, KeyValue, Store
 from pinnace.store.protocol import Watch as StoreWatch
 
@@ -39,8 +33,6 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0
 #: Objects sent in one review.
 AT_ONCE = 500
-#: Bytes of an answer.
-LIMIT = 64 * 1024 * 1024
 #: Converted objects kept of one version.
 KEPT = 10_000
 #: Times that a request is begun again because another object turned up that has not been converted.
@@ -52,8 +44,7 @@ class WebhookConverter:
     """Calls webhooks (``backend.Converter``)."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+        self._webhooks = WebhookClient(store, clock)
 
     async def ensure(self, row: Resource, items: Sequence[KeyValue]) -> None:
         """Have what ``row`` needs converted of ``items`` at hand. Raises ApiError 500 if the webhook fails."""
@@ -83,10 +74,10 @@ class WebhookConverter:
             "request": {"uid": uid, "desiredAPIVersion": api_version, "objects": objects},
         }
         try:
-            answer = await self._post(custom.webhook["clientConfig"], orjson.dumps(review))
+            answer = await self._webhooks.post(custom.webhook["clientConfig"], review, TIMEOUT)
             converted = _converted(answer, uid, version)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise errors.internal(f"{failed} failed: {error or type(error).__name__}") from error
+        except (WebhookError, ValueError) as error:
+            raise errors.internal(f"{failed} failed: {error}") from error
         if len(converted) != len(objects):
             raise errors.internal(f"{failed} returned {len(converted)} objects, expected {len(objects)}")
         made = []
@@ -96,36 +87,8 @@ class WebhookConverter:
             made.append(_with_metadata(before, after))
         return made
 
-    async def _post(self, client: Object, body: bytes) -> Any:
-        host, port, path, name = self._address(client)
-        authority = client.get("caBundle")
-        tls = ssl.create_default_context(cadata=b64decode(authority).decode() if authority else None)
-        headers = [("Host", name), ("Content-Type", "application/json"), ("Accept", "application/json")]
-        async with clocks.timeout(self._clock, TIMEOUT):
-            connection = await HttpConnection.connect(host, port, tls, server_name=name)
-            try:
-                answer = await connection.request("POST", path, headers, body)
-                data = await answer.read(LIMIT)
-            finally:
-                connection.close()
-        if answer.status != 200:
-            raise ValueError(f"the server responded with the status code {answer.status}: {data[:200]!r}")
-        return orjson.loads(data)
-
-    def _address(self, client: Object) -> tuple[str, int, str, str]:
-        """Host and port to connect to, the path, and the name that the certificate must have."""
-        if client.get("url"):
-            url = urlsplit(client["url"])
-            return url.hostname or "", url.port or 443, url.path or "/", url.hostname or ""
-        service = client["service"]
-        namespace, name = service["namespace"], service["name"]
-        found = self._store.get(f"/registry/services/{namespace}/{name}")
-        if found is None:
-            raise ValueError(f"service {go_quote(name)} not found")
-        address = (codec.decoded(found).get("spec") or {}).get("clusterIP")
-        if not address or address == "None":
-            raise ValueError(f"service {go_quote(name)} has no cluster IP to be called at")
-        return address, service.get("port") or 443, service.get("path") or "/", f"{name}.{namespace}.svc"
+    def close(self) -> None:
+        self._webhooks.close()
 
 
 def _converted(answer: Any, uid: str, version: str) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from typing import Any, Protocol
 
 from pinnace.api import errors, meta
@@ -44,9 +44,26 @@ class Admitted:
                 await self._admission.admit(self._attributes)
             except BaseException:
                 self._give_back()
+                self._warn()
                 raise
-            self._request.warnings += self._attributes.warnings
+            self._warn()
         return self
+
+    def validate(self) -> Awaitable[None] | None:
+        """What is awaited, if policies or webhooks look at the object as it is now; then it is not changed any more.
+        Raises ApiError."""
+        waiting = self._admission.validate(self._attributes) if self._admission is not None else None
+        return None if waiting is None else self._validated(waiting)
+
+    async def _validated(self, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+        finally:
+            self._warn()
+
+    def _warn(self) -> None:
+        self._request.warnings += self._attributes.warnings
+        self._attributes.warnings = []
 
     async def __aexit__(self, *failure: object) -> None:
         if not self.committed:
@@ -96,6 +113,9 @@ class Converter(Protocol):
     async def convert(self, row: Resource, objects: list[Object], api_version: str) -> list[Object]:
         """``objects`` in that version. Raises ApiError 500."""
 
+    def close(self) -> None:
+        """Let go of the connections to webhooks."""
+
 
 class Backend:
     """One per API server."""
@@ -131,9 +151,26 @@ class Backend:
         """``async with`` it around the rest of the change."""
         namespace = name if row.plural == "namespaces" and not row.group else request.info.namespace
         attributes = AdmissionAttributes(
-            operation, row, subresource, namespace, name, obj, old, request.user, dry_run, options or {}
+            operation,
+            row,
+            subresource,
+            namespace,
+            name,
+            obj,
+            old,
+            request.user,
+            dry_run,
+            options or {},
+            request=request,
         )
         return Admitted(self.admission, attributes, request)
+
+    def close(self) -> None:
+        """Let go of the connections to webhooks."""
+        if self.admission is not None:
+            self.admission.close()
+        if self.converter is not None:
+            self.converter.close()
 
     def wanted(self, request: Request) -> Format:
         return negotiation.PLAIN if request.shared else negotiation.of(request)

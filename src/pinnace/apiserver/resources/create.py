@@ -68,7 +68,7 @@ async def create_object(
         if generated:
             metadata["name"] = meta.generate_name(str(base))
         mine = meta.copy(obj) if generated else obj
-        answer = await _attempt(backend, request, row, mine, dry=dry, applied=applied)
+        answer = await _attempt(backend, request, row, mine, dry=dry, applied=applied, generated=generated)
         if answer is not None:
             return answer
         if not generated or attempt == GENERATE_TRIES - 1:
@@ -77,7 +77,7 @@ async def create_object(
 
 
 async def _attempt(
-    backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool, applied: bool
+    backend: Backend, request: Request, row: Resource, obj: Object, *, dry: bool, applied: bool, generated: bool
 ) -> Response | None:
     """None if the name is taken."""
     metadata = obj["metadata"]
@@ -91,16 +91,17 @@ async def _attempt(
             ownership.track_create(request, row, obj, now)
 
     await aside(complete) if request.large else complete()
-    name = metadata.get("name") or ""
-    async with backend.admitted(request, row, "CREATE", obj, None, name=str(name), dry_run=dry) as admitted:
-        if obj["metadata"] is not metadata:
-            metadata = obj["metadata"]
+    known = "" if generated else str(metadata.get("name") or "")
+    async with backend.admitted(request, row, "CREATE", obj, None, name=known, dry_run=dry) as admitted:
+        name = obj["metadata"].get("name") or ""
         row.prepare_create(obj)
         slow = request.large or (row.custom is not None and row.custom.rules())
         found = await aside(row.validate, obj, None, "") if slow else row.validate(obj, None, "")
         refuse_invalid(row, str(name), found)
         if row.warn is not None:
             request.warnings += row.warn(obj, None)
+        if (looking := admitted.validate()) is not None:
+            await looking
         key = row.key(request.info.namespace, str(name))
         if dry:
             admitted.charges()

@@ -66,6 +66,8 @@ async def delete_object(
         async with backend.admitted(
             request, row, "DELETE", None, old, name=name, dry_run=dry, options=options
         ) as admitted:
+            if (looking := admitted.validate()) is not None:
+                await looking
             marked = mark(row, old, options, backend.clock.now())
             if dry:
                 return _answer(backend, request, row, old, marked)

@@ -184,6 +184,8 @@ async def _replace(
         refuse_invalid(row, name, found)
         if row.warn is not None and not subresource:
             request.warnings += [said for said in row.warn(new, old) if said not in request.warnings]
+        if (looking := admitted.validate()) is not None:
+            await looking
         if new == old and codec.up_to_date(kv, row):  # nothing to write: no new revision, as upstream
             admitted.committed = True
             return answer(kv, new) if answer else render.stored(request, 200, kv, row, now())

@@ -1,0 +1,65 @@
+"""Webhooks and policies as one step of admission. Where none is configured for a request, it costs a look."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from pinnace.api.registry import Registry
+from pinnace.apiserver.admission.base import View
+from pinnace.apiserver.admission.dynamic.conditions import Conditions
+from pinnace.apiserver.admission.dynamic.configuration import Followed, webhooks
+from pinnace.apiserver.admission.dynamic.hooks import Webhooks, check_owners
+from pinnace.apiserver.admission.dynamic.rounds import Round
+from pinnace.apiserver.admission.dynamic.seen import Seen
+from pinnace.apiserver.crd.conversion import WebhookConverter
+from pinnace.apiserver.request import AdmissionAttributes, Authorizer
+from pinnace.apiserver.webhooks import WebhookClient
+from pinnace.core.clock import Clock
+from pinnace.store.protocol import Store
+
+_MUTATING, _VALIDATING = "mutatingwebhookconfigurations", "validatingwebhookconfigurations"
+
+
+class DynamicAdmission:
+    """One for each API server."""
+
+    def __init__(self, store: Store, clock: Clock, registry: Registry, view: View, authorizer: Authorizer) -> None:
+        self._client = WebhookClient(store, clock)
+        self._converter = WebhookConverter(store, clock)
+        conditions = Conditions(authorizer)
+        self._webhooks = Webhooks(
+            view,
+            self._client,
+            conditions,
+            Followed(store, registry, [_MUTATING], lambda: webhooks(view, _MUTATING)),
+            Followed(store, registry, [_VALIDATING], lambda: webhooks(view, _VALIDATING)),
+        )
+
+    def mutates(self, attributes: AdmissionAttributes) -> bool:
+        """Whether anything may change the object of a request."""
+        return bool(self._webhooks.mutating.chosen(attributes))
+
+    async def mutate(
+        self, attributes: AdmissionAttributes, built_in: Callable[[AdmissionAttributes], Awaitable[None]]
+    ) -> None:
+        """Let all that are for a request change its object; ``built_in`` plugins see what has changed. Raises
+        ApiError."""
+        owners = ((attributes.object or {}).get("metadata") or {}).get("managedFields")
+        seen = Seen(attributes, self._converter, final=False)
+        round = Round()
+        await self._webhooks.mutate(attributes, seen, round)
+        if round.anything_changed:
+            await built_in(attributes)
+            seen.forget()
+            await self._webhooks.mutate(attributes, seen, round)
+        check_owners(attributes, owners)
+
+    def validate(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:
+        """What is awaited, if anything looks at the request. Raises ApiError."""
+        if not self._webhooks.validating.chosen(attributes):
+            return None
+        return self._webhooks.validate(attributes, Seen(attributes, self._converter, final=True))
+
+    def close(self) -> None:
+        self._client.close()
+        self._converter.close()
