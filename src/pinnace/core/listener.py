@@ -1,8 +1,8 @@
 """A listening socket of an HTTP server, and what comes to it until it has become a connection.
 
-The first byte of every client decides: a TLS handshake is left to the event loop's TLS; what can only be plain HTTP is
-answered as Go's server does, in plain text; anything else gets OpenSSL's alert. A client whose handshake fails learns
-why from an alert, and the server's log has one line. Who says nothing, or does not finish, is dropped by ``sweep``.
+The first byte of every client decides: what can only be plain HTTP is answered as Go's server does, in plain text;
+anything else begins a TLS handshake. A client whose handshake fails learns why from OpenSSL's alert, and the server's
+log has one line. Who says nothing, or does not finish, is dropped by ``sweep``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 from pinnace.core.clock import Clock, Timer
+from pinnace.core.tls import Handshake, TlsTransport
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +25,10 @@ PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an
 BACKLOG = 1024
 #: Clients taken in before others have their turn.
 AT_ONCE = 64
-#: Handshakes begun before others have their turn: each takes some 0.3 ms.
+#: Steps of handshakes taken before others have their turn: each takes some 0.3 ms.
 HANDSHAKES_AT_ONCE = 8
-#: Seconds that a handshake may take.
-HANDSHAKE_SECONDS = 30.0
-#: Looks by ``sweep`` that a client without a first byte, or with a refusal it does not take, survives.
+#: Looks by ``sweep`` that a client survives without a first byte, a whole handshake, or taking a refusal.
 PATIENCE = 6
-#: Seconds that a client has to read the alert that ends its handshake.
-LINGER = 1.0
 #: Seconds without accepting when the process has no file descriptors left.
 PAUSE = 1.0
 
@@ -50,16 +46,15 @@ class Listener:
     ) -> None:
         self._socket = sock
         self._tls = tls
-        if tls is not None:
-            tls.sslobject_class = TellingTls
         self._clock = clock
         self._connected = connected
         self._room = room
         self._loop = asyncio.get_running_loop()
         self._silent: dict[socket.socket, int] = {}  # looks by ``sweep`` so far
         self._refused: dict[socket.socket, int] = {}
-        self._waiting: deque[tuple[socket.socket, str]] = deque()  # for their handshake to begin
-        self._greeted: set[asyncio.Task[None]] = set()  # in the midst of it
+        self._greeted: dict[Handshake, tuple[str, int]] = {}  # names, and looks so far
+        self._waiting: deque[Handshake] = deque()  # for a step; those that have ended meanwhile are passed over
+        self._plain: set[asyncio.Task[None]] = set()  # on their way to be connections without TLS
         self._paused: Timer | None = None
         self._loop.add_reader(sock, self._accept)
 
@@ -71,7 +66,7 @@ class Listener:
     @property
     def arriving(self) -> int:
         """Clients that are no connections yet."""
-        return len(self._silent) + len(self._refused) + len(self._waiting) + len(self._greeted)
+        return len(self._silent) + len(self._refused) + len(self._greeted) + len(self._plain)
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
@@ -114,47 +109,66 @@ class Listener:
             del self._silent[client]
         if not first:
             client.close()
-        elif self._tls is not None and first.isupper():  # a method; TLS begins with a number below 32
+        elif self._tls is None:
+            task = self._loop.create_task(self._connect(client))
+            self._plain.add(task)
+            task.add_done_callback(self._plain.discard)
+        elif first.isupper():  # a method; TLS begins with a number below 32
             self._refuse(client, name)
         else:
-            self._waiting.append((client, name))
-            if len(self._waiting) == 1:
-                self._loop.call_soon(self._begin)
+            self._greet(self._tls, client, name)
 
-    def _begin(self) -> None:
-        for _ in range(min(HANDSHAKES_AT_ONCE, len(self._waiting))):
-            task = self._loop.create_task(self._greet(*self._waiting.popleft()))
-            self._greeted.add(task)
-            task.add_done_callback(self._greeted.discard)
-        if self._waiting:
-            self._loop.call_soon(self._begin)
+    async def _connect(self, client: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(self._connected, client)
 
-    async def _greet(self, client: socket.socket, name: str) -> None:
-        if self._tls is None:
-            await self._loop.connect_accepted_socket(self._connected, client)
-            return
-        handshake = _Handshake(self._clock)
-        _present.set(handshake)
+    def _greet(self, tls: ssl.SSLContext, client: socket.socket, name: str) -> None:
         try:
-            await self._loop.connect_accepted_socket(
-                self._connected,
-                client,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=1.0,
-            )
-        except (OSError, asyncio.CancelledError) as error:
-            if handshake.failure is None and isinstance(error, asyncio.CancelledError):
-                raise
-            log.info("TLS handshake error from %s: %s", name, handshake.failure or error)
-        finally:
-            handshake.end()
+            handshake = Handshake(client, tls, self._ready)
+        except OSError as error:
+            log.info("TLS handshake error from %s: %s", name, error)
+            client.close()
+            return
+        self._greeted[handshake] = (name, 0)
+        self._ready(handshake)
+
+    def _ready(self, handshake: Handshake) -> None:
+        self._waiting.append(handshake)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._take_steps)
+
+    def _take_steps(self) -> None:
+        for _ in range(min(HANDSHAKES_AT_ONCE, len(self._waiting))):
+            handshake = self._waiting.popleft()
+            if handshake in self._greeted:
+                self._step(handshake)
+        if self._waiting:
+            self._loop.call_soon(self._take_steps)
+
+    def _step(self, handshake: Handshake) -> None:
+        try:
+            made = handshake.step()
+        except OSError as error:
+            name, _ = self._greeted.pop(handshake)
+            log.info("TLS handshake error from %s: %s", name, error)
+            self._part(handshake.plain())
+            return
+        if made is not None:
+            del self._greeted[handshake]
+            TlsTransport(made, self._connected(), self._clock)
 
     def _refuse(self, client: socket.socket, name: str) -> None:
         """Tell it in plain text. What it goes on sending is read away: a reset could overtake the answer."""
         log.info("plain HTTP from %s to an HTTPS server", name)
         try:
             client.send(PLAIN_HTTP)
+        except OSError:
+            client.close()
+            return
+        self._part(client)
+
+    def _part(self, client: socket.socket) -> None:
+        """Let it read what it was sent, and leave."""
+        try:
             client.shutdown(socket.SHUT_WR)
         except OSError:
             client.close()
@@ -184,6 +198,12 @@ class Listener:
                 if looks >= PATIENCE:
                     del kept[client]
                     self._drop(client)
+        for handshake, (name, looks) in list(self._greeted.items()):
+            self._greeted[handshake] = (name, looks + 1)
+            if looks >= PATIENCE:
+                del self._greeted[handshake]
+                log.info("TLS handshake error from %s: it was not finished in time", name)
+                handshake.drop()
 
     async def close(self) -> None:
         """Accept nothing more; who has not become a connection is dropped."""
@@ -195,11 +215,13 @@ class Listener:
             for client in kept:
                 self._drop(client)
             kept.clear()
-        while self._waiting:
-            self._waiting.popleft()[0].close()
-        for task in self._greeted:
+        for handshake in self._greeted:
+            handshake.drop()
+        self._greeted.clear()
+        self._waiting.clear()
+        for task in self._plain:
             task.cancel()
-        await asyncio.gather(*self._greeted, return_exceptions=True)
+        await asyncio.gather(*self._plain, return_exceptions=True)
 
 
 async def bind(host: str, port: int) -> list[socket.socket]:
@@ -222,46 +244,3 @@ async def bind(host: str, port: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
-
-
-class _Handshake:
-    """Why it failed, if it did. A client that does not leave then is left ``LINGER`` seconds later."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.failure: ssl.SSLError | None = None
-        self._clock = clock
-        self._task = asyncio.current_task()
-        self._timer: Timer | None = None
-
-    def fail(self, error: ssl.SSLError) -> None:
-        self.failure = error
-        if self._task is not None:
-            self._timer = self._clock.call_later(LINGER, self._task.cancel)
-
-    def end(self) -> None:
-        self._task = None  # whose context holds this handshake: there must be no cycle for each client
-        if self._timer is not None:
-            self._timer.cancel()
-
-
-#: The handshake of the present context.
-_present: ContextVar[_Handshake] = ContextVar("handshake")
-
-
-class TellingTls(ssl.SSLObject):
-    """Its failed handshake sends OpenSSL's alert, as event loops do not: they would drop the connection with the alert
-    still in the buffer. Told that more has to be read they send what there is first, and then see the client leave."""
-
-    _failure: ssl.SSLError | None = None
-
-    def do_handshake(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            self._failure = error
-            _present.get().fail(error)
-            raise ssl.SSLWantReadError from error
