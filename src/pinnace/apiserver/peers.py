@@ -22,7 +22,7 @@ import orjson
 
 from pinnace.api import meta
 from pinnace.api.types import Object
-from pinnace.apiserver.bootstrap import objects, reconcile
+from pinnace.apiserver.bootstrap import objects, reconcile, tracking
 from pinnace.apiserver.bootstrap.objects import Endpoint
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock, parse_timestamp, timestamp_micro
@@ -116,23 +116,28 @@ class Peers:
 
     def _identity(self, held: Object | None) -> Object:
         now = timestamp_micro(self._clock.now())
-        if held is None:
-            held = {
-                "kind": "Lease",
-                "apiVersion": "coordination.k8s.io/v1",
-                "metadata": {
-                    "name": self._name,
-                    "namespace": "kube-system",
-                    "uid": meta.new_uid(),
-                    "creationTimestamp": now[:19] + "Z",
-                    "labels": {
-                        "apiserver.kubernetes.io/identity": "kube-apiserver",
-                        "kubernetes.io/hostname": self._host,
-                    },
-                },
-            }
         spec = {"holderIdentity": self._holder, "leaseDurationSeconds": IDENTITY_SECONDS, "renewTime": now}
-        return {**held, "spec": spec}
+        if held is not None:
+            renewed = {**held, "metadata": dict(held["metadata"]), "spec": spec}
+            tracking.track_change(renewed, held, now[:19] + "Z")
+            return renewed
+        made = {
+            "kind": "Lease",
+            "apiVersion": "coordination.k8s.io/v1",
+            "metadata": {
+                "name": self._name,
+                "namespace": "kube-system",
+                "uid": meta.new_uid(),
+                "creationTimestamp": now[:19] + "Z",
+                "labels": {
+                    "apiserver.kubernetes.io/identity": "kube-apiserver",
+                    "kubernetes.io/hostname": self._host,
+                },
+            },
+            "spec": spec,
+        }
+        tracking.track_new(made, now[:19] + "Z")
+        return made
 
     # -- all of them
 

@@ -16,7 +16,7 @@ from pinnace.api import meta, selectors
 from pinnace.api.types import Object
 from pinnace.apiserver.auth.policy import CLUSTER_ROLES
 from pinnace.apiserver.resources import codec
-from pinnace.core.clock import Clock
+from pinnace.core.clock import Clock, timestamp
 from pinnace.store.protocol import TXN_COMPARES, Compare, Event, Put, Store, StoreError, Txn, Watch, prefix_end
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,14 @@ def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Object]:
                     known.add(text)
                     chosen.append(rule)
     return chosen
+
+
+def _with_rules(role: Object, rules: list[Object], now: str) -> Object:
+    """``role`` with these rules, which are the aggregation's from then on."""
+    from pinnace.apiserver.bootstrap import tracking  # not before something is aggregated
+
+    config = {"apiVersion": role["apiVersion"], "kind": role["kind"], "rules": rules}
+    return tracking.applied(role, config, tracking.ROLE_AGGREGATION, now)
 
 
 class RoleAggregation:
@@ -82,11 +90,12 @@ class RoleAggregation:
 
     async def settle(self) -> None:
         """Bring every aggregated role up to date. Raises StoreError."""
+        now = timestamp(self._clock.now())
         for _ in range(_ROUNDS):
             stored = self._store.range(CLUSTER_ROLES, prefix_end(CLUSTER_ROLES)).items
             roles = [codec.decoded(kv) for kv in stored]
             writes = [
-                (Compare(kv.key, kv.mod_revision), Put(kv.key, codec.encode({**role, "rules": rules})))
+                (Compare(kv.key, kv.mod_revision), Put(kv.key, codec.encode(_with_rules(role, rules, now))))
                 for kv, role in zip(stored, roles, strict=True)
                 if role.get("aggregationRule") and (rules := self._rules(role, roles)) is not None
             ]

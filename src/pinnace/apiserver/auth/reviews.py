@@ -104,7 +104,7 @@ class Reviews:
         }
         if problem:
             status["evaluationError"] = problem
-        return _answer(AUTHORIZATION, "SelfSubjectRulesReview", {**review, "spec": {}}, status)
+        return _answer(AUTHORIZATION, "SelfSubjectRulesReview", {"spec": {}}, status)
 
 
 def user_info(user: User) -> Object:

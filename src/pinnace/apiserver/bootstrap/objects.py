@@ -137,7 +137,7 @@ def service_range(cidr: str, now: str) -> Object:
         "status": "True",
         "lastTransitionTime": now,
         "reason": "",
-        "message": "Kubernetes Service CIDR is ready",
+        "message": "Kubernetes default Service CIDR is ready",
     }
     return {
         "kind": "ServiceCIDR",

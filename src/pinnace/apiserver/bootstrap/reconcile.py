@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from pinnace.api import meta
 from pinnace.api.types import Object
 from pinnace.apiserver.auth import rules
-from pinnace.apiserver.bootstrap import objects, policy
+from pinnace.apiserver.bootstrap import objects, policy, tracking
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import Clock, timestamp
 from pinnace.store.protocol import TXN_COMPARES, Compare, Put, Store, Txn
@@ -97,18 +96,24 @@ def _changes(store: Store, clock: Clock, wanted: Iterable[Object]) -> list[tuple
         key = key_of(obj)
         kv = store.get(key)
         if kv is None:
-            fresh: Object | None = {**obj, "metadata": {**obj["metadata"], **_system(now)}}
+            fresh: Object | None = _fresh(obj, now)
         else:
-            fresh = _MERGES.get(obj["kind"], _keep)(codec.decoded(kv), obj)
+            stored = codec.decoded(kv)
+            fresh = _MERGES.get(obj["kind"], _keep)(stored, obj)
             if fresh is not None and not fresh["metadata"].get("uid"):
-                fresh["metadata"].update(_system(now))
+                fresh = _fresh(fresh, now)
+            elif fresh is not None:
+                tracking.track_change(fresh, stored, now)
         if fresh is not None:
             changes.append((Compare(key, kv.mod_revision if kv else 0), Put(key, codec.encode(fresh))))
     return changes
 
 
-def _system(now: str) -> dict[str, Any]:
-    return {"uid": meta.new_uid(), "creationTimestamp": now}
+def _fresh(obj: Object, now: str) -> Object:
+    """``obj`` as the API server itself creates it."""
+    made = {**obj, "metadata": {**obj["metadata"], "uid": meta.new_uid(), "creationTimestamp": now}}
+    tracking.track_new(made, now)
+    return made
 
 
 def _keep(stored: Object, wanted: Object) -> Object | None:

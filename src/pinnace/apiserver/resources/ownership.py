@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api import errors, meta
+from pinnace.api import errors, meta, schema_table
 from pinnace.api.apply import managers, reset, typed
 from pinnace.api.apply import update as changes
 from pinnace.api.apply.managers import Identity
@@ -146,6 +146,13 @@ def track_create(request: Request, row: Resource, obj: Object, now: float) -> No
     entries = changes.created(kind.type, obj, who, kind.api_version, timestamp(now), kind.ignored(""))
     if entries:
         obj["metadata"]["managedFields"] = entries
+
+
+def entries_of_new(request: Request, gvk: GVK, subresource: str, obj: Object, now: float) -> list[Object]:
+    """``managedFields`` of an object of a built-in kind that is sent to an endpoint of another one."""
+    who = managers.identity(manager(request), managers.UPDATE, gvk.api_version, subresource)
+    type_ = typed.of_definition(schema_table.of_kind(gvk))
+    return changes.created(type_, obj, who, gvk.api_version, timestamp(now), reset.NOTHING)
 
 
 def track_update(

@@ -8,7 +8,7 @@ from pinnace.api.types import GVK, Object
 from pinnace.apiserver.auth.reviews import Handler as ReviewHandler
 from pinnace.apiserver.auth.tokenrequest import TokenRequests
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import body, create, render
+from pinnace.apiserver.resources import body, create, ownership, render
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.router import Handler
 from pinnace.apiserver.response import Response
@@ -22,6 +22,7 @@ def review(ask: ReviewHandler) -> Handler:
     def handle(backend: Backend, request: Request, row: Resource) -> Response:
         posted = body.decode(request, row)
         create.place(posted, row, request.info.namespace)
+        ownership.track_create(request, row, posted, backend.clock.now())
         return render.plain(request, 201, ask(posted, request.user, request.info.namespace))
 
     return handle
@@ -33,8 +34,14 @@ def token(tokens: TokenRequests) -> Handler:
     async def handle(backend: Backend, request: Request, row: Resource) -> Response:
         info = request.info
         asked = body.decode(request, row, TOKEN_REQUEST)
-        async with backend.admitted(request, row, "CREATE", asked, None, name=info.name, subresource="token"):
-            return render.plain(request, 201, tokens.create(info.namespace, info.name, asked))
+        name = info.name
+        async with backend.admitted(request, row, "CREATE", asked, None, name=name, subresource="token") as admitted:
+            await admitted.validated()
+            entries = ownership.entries_of_new(request, TOKEN_REQUEST, "token", asked, backend.clock.now())
+            made = tokens.create(info.namespace, info.name, asked)
+            if entries:
+                made["metadata"]["managedFields"] = entries
+            return render.plain(request, 201, made)
 
     return handle
 
