@@ -18,7 +18,7 @@ from tests.integration.apiserver import Api, closed, running
 
 from pinnace.api.resources import CONFIG_MAPS
 from pinnace.apiserver import pipeline
-from pinnace.apiserver.http import server
+from pinnace.apiserver.http import server, wire
 from pinnace.apiserver.http.connection import Connection
 from pinnace.apiserver.resources import codec
 from pinnace.core import listener
@@ -431,6 +431,31 @@ async def test_large_answers_are_compressed_for_those_who_accept_it(served: Api)
     assert packed.headers["content-encoding"] == "gzip"
     assert len(packed.body) < len(plain.body) / 10
     assert gzip.decompress(packed.body) == plain.body
+
+
+async def test_a_large_list_is_compressed_once_for_all_who_ask_for_the_same(
+    served: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(served, 200, 2_000)
+    begun: list[int] = []
+    compress = wire.gzip
+
+    def counted(parts: list[bytes]) -> bytes:
+        begun.append(len(parts))
+        return compress(parts)
+
+    monkeypatch.setattr(wire, "gzip", counted)
+
+    async def listed() -> bytes:
+        return gzip.decompress((await served.call("GET", MAPS, headers={"Accept-Encoding": "gzip"})).body)
+
+    first, *others = await asyncio.gather(*(listed() for _ in range(8)))
+    assert len(json.loads(first)["items"]) >= 200
+    assert all(other == first for other in others)
+    assert len(begun) == 1
+    await fill(served, 201, 2_000)
+    again = await listed()
+    assert len(json.loads(again)["items"]) == len(json.loads(first)["items"]) + 1, "what is kept is not what was"
 
 
 async def test_head_has_no_body_and_unknown_paths_are_404(served: Api) -> None:

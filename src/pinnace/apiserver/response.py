@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -24,6 +25,12 @@ def warning_headers(texts: Sequence[str]) -> list[tuple[str, str]]:
     if sum(map(len, told)) > WARNING_TOTAL:
         told = [text[:WARNING_ITEM] for text in told][: WARNING_TOTAL // WARNING_ITEM]
     return [("Warning", f"299 - {orjson.dumps(text).decode()}") for text in told]
+
+
+class KeptParts(list[bytes]):
+    """Slices of a body that several answers share; compressed at most once."""
+
+    packed: Future[bytes] | None = None
 
 
 class Response:

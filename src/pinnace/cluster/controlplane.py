@@ -177,6 +177,7 @@ class ControlPlane:
         context.load_verify_locations(self.pki.certificate("ca"))
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # Go's clients prefer AES-128, as kube-apiserver does
         return context
 
     def _kubelet_tls(self) -> ssl.SSLContext:

@@ -22,7 +22,7 @@ from pinnace.apiserver import response
 from pinnace.apiserver.http import wire
 from pinnace.apiserver.http.outlets import PIPE_BUFFER, SLICE, RawPipe, WatchOutlet
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.response import Answer, Response, Stream, Takeover, WatchAnswer
+from pinnace.apiserver.response import Answer, KeptParts, Response, Stream, Takeover, WatchAnswer
 from pinnace.core.cooperate import breathe
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ class Connection(asyncio.Protocol):
         headers = answer.headers
         encoded = any(name == "Content-Encoding" for name, _ in headers)
         if length > wire.COMPRESS_ABOVE and not encoded and _gzips(request):
-            packed = await asyncio.get_running_loop().run_in_executor(None, wire.gzip, parts)
+            packed = await _packed(parts)
             parts, length = [packed], len(packed)
             headers = (*headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
         close = self._closing or self._server.stopping
@@ -493,6 +493,16 @@ def _split_url(url: bytes) -> tuple[bytes, bytes]:
 
 def _body_too_large() -> ApiError:
     return too_large(f"Request entity too large: limit is {BODY_BYTES}")
+
+
+async def _packed(parts: list[bytes]) -> bytes:
+    """``parts`` compressed, in a thread. Who asks for the same meanwhile, or later, waits for the same."""
+    work = parts.packed if isinstance(parts, KeptParts) else None
+    if work is None:
+        work = asyncio.get_running_loop().run_in_executor(None, wire.gzip, parts)
+        if isinstance(parts, KeptParts):
+            parts.packed = work
+    return await asyncio.shield(work)
 
 
 def _gzips(request: Request) -> bool:

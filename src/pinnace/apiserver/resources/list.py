@@ -17,7 +17,7 @@ from pinnace.apiserver.resources import codec, negotiation, render, selection
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.negotiation import PARTIAL, TABLE
 from pinnace.apiserver.resources.selection import Selection
-from pinnace.apiserver.response import Response
+from pinnace.apiserver.response import KeptParts, Response
 from pinnace.core.cooperate import breathe
 from pinnace.store.protocol import CompactedError, FutureRevisionError, KeyValue
 
@@ -171,10 +171,12 @@ def list_objects(backend: Backend, request: Request, row: Resource) -> Response 
             return Response(200, parts, headers=render.warnings(request))
         items, metadata = _take(backend, chosen, page)
         if len(items) <= AT_ONCE and codec.all_as_stored(items, row):
-            parts = [_opening(row, metadata), b",".join([item.value for item in items]), b"]}\n"]
+            parts = KeptParts((_opening(row, metadata), b",".join([item.value for item in items]), b"]}\n"))
             if whole and len(items) > SHARED_FROM:
                 backend.lists.put(chosen.key, parts)
             return Response(200, parts, headers=render.warnings(request))
+        if whole and row.custom is None:
+            return _whole(backend, request, row, chosen, metadata, items)
         return _slices(request, row, metadata, items)
     return _selected(backend, request, row, chosen, page)
 
@@ -183,8 +185,18 @@ def _opening(row: Resource, metadata: Object) -> bytes:
     return orjson.dumps(render.list_head(row, metadata))[:-1] + b',"items":['
 
 
+async def _whole(
+    backend: Backend, request: Request, row: Resource, chosen: Selection, metadata: Object, items: list[KeyValue]
+) -> Response:
+    """The same as others get who ask meanwhile, unless something has been written since."""
+    answer = await _slices(request, row, metadata, items)
+    if metadata["resourceVersion"] == str(backend.store.revision) and isinstance(answer.body, KeptParts):
+        backend.lists.put(chosen.key, answer.body)
+    return answer
+
+
 async def _slices(request: Request, row: Resource, metadata: Object, items: list[KeyValue]) -> Response:
-    parts = [_opening(row, metadata)]
+    parts = KeptParts((_opening(row, metadata),))
     for at in range(0, len(items), SLICE):
         values = [codec.rendered(item, row) for item in items[at : at + SLICE]]
         parts.append((b"," if at else b"") + b",".join(values))
