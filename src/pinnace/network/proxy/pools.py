@@ -1,8 +1,8 @@
 """Where connections to a Service's ports may go, kept current slice by slice. Pure.
 
 A pool holds the endpoints of one port, all of them or those on one node: the ready ones; if there are none, those that
-still serve while they terminate. A change of a slice costs as much as the slice is long, whatever the other slices
-hold. IPv4 only.
+still serve while they terminate. A change costs a comparison of a slice with what it was, and work for what differs,
+whatever the other slices hold. IPv4 only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from pinnace.api.types import Object
@@ -38,14 +39,11 @@ class _Entry(NamedTuple):
     local: bool
 
 
-_NONE: frozenset[_Entry] = frozenset()
-
-
 class Pool:
     """The endpoints to choose from, each with a slot and a number of its own."""
 
     def __init__(self) -> None:
-        self._ready: dict[Endpoint, int] = {}  # in how many slices
+        self._ready: dict[Endpoint, int] = {}  # how often they are listed
         self._serving: dict[Endpoint, int] = {}
         self._touched: set[Endpoint] = set()
         self._of_ready = True
@@ -74,7 +72,7 @@ class Pool:
             self._taken.discard(self._numbers.pop(endpoint, 0))
 
     def count(self, endpoint: Endpoint, by: int, *, ready: bool) -> None:
-        """One slice more or less has it. ``settle`` makes it so."""
+        """It is listed once more or less. ``settle`` draws the conclusion."""
         counts = self._ready if ready else self._serving
         now = counts.get(endpoint, 0) + by
         if now:
@@ -101,7 +99,7 @@ class Pools:
     def __init__(self, node_name: str) -> None:
         """``node_name``: whose endpoints are the local ones."""
         self._node = node_name
-        self._slices: dict[str, frozenset[_Entry]] = {}
+        self._slices: dict[str, Object] = {}  # as counted
         self._pools: dict[PoolKey, Pool] = {}
         self._local: dict[str, int] = {}  # addresses of ready endpoints on the node, and how often they are listed
 
@@ -126,11 +124,10 @@ class Pools:
         """Take over these slices (None: gone), by their names. What became of which pool."""
         touched: dict[PoolKey, Pool] = {}
         for name, slice in slices.items():
-            old = self._slices.pop(name, _NONE)
-            new = frozenset(_entries(slice, self._node)) if slice is not None else _NONE
-            if new:
-                self._slices[name] = new
-            for entries, by in ((old - new, -1), (new - old, 1)):
+            old = self._slices.pop(name, None)
+            if slice is not None:
+                self._slices[name] = slice
+            for entries, by in zip(_difference(old, slice, self._node), (-1, 1), strict=True):
                 for entry in entries:
                     self._count(entry, by, touched)
         moves = {key: pool.settle() for key, pool in touched.items()}
@@ -150,16 +147,33 @@ class Pools:
             pool.count(entry.endpoint, by, ready=entry.ready)
 
 
-def _entries(slice: Object, node: str) -> Iterator[_Entry]:
-    """What a slice says; what is neither ready nor serves to its end is left out."""
-    if slice.get("addressType") != "IPv4":
+def _difference(old: Object | None, new: Object | None, node: str) -> tuple[Iterator[_Entry], Iterator[_Entry]]:
+    """What the slice no longer says, and what it says now; of two forms of a slice without what both begin and end
+    with."""
+    before, after = ((slice.get("endpoints") or []) if slice is not None else [] for slice in (old, new))
+    if old is not None and new is not None and all(old.get(name) == new.get(name) for name in ("addressType", "ports")):
+        start = _alike(before, after)
+        before, after = before[start:], after[start:]
+        end = _alike(reversed(before), reversed(after))
+        before, after = before[: len(before) - end], after[: len(after) - end]
+    return _entries(old, before, node), _entries(new, after, node)
+
+
+def _alike(some: Iterable[Object], others: Iterable[Object]) -> int:
+    """How many of the first are the same."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(some, others, strict=False)))
+
+
+def _entries(slice: Object | None, endpoints: Iterable[Object], node: str) -> Iterator[_Entry]:
+    """What a slice says of these endpoints; what is neither ready nor serves to its end is left out."""
+    if slice is None or slice.get("addressType") != "IPv4":
         return
     ports = [
         (PoolKey(port.get("name") or "", port.get("protocol") or "TCP"), int(port["port"]))
         for port in slice.get("ports") or ()
         if port.get("port")
     ]
-    for entry in slice.get("endpoints") or ():
+    for entry in endpoints:
         ready = _is_ready(entry.get("conditions") or {})
         address = ipv4((entry.get("addresses") or [""])[0])
         if ready is None or not address:
