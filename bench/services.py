@@ -6,29 +6,33 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SERVICES, ENDPOINTS, CHANGES = 1000, 10, 300
+#: Services and endpoints of each, by what they are called.
+SHAPES = {"1,000 Services": (1000, 10), "100 Services": (100, 100), "one Service": (1, 10000)}
+PER_SLICE, CHANGES = 100, 300
 
 
-def changes() -> tuple[float, float]:
-    """Median and 99th percentile, in milliseconds, of the loss of one endpoint. Needs root and nftables."""
+def changes(services: int = 1000, endpoints: int = 10) -> tuple[float, float]:
+    """Median and 99th percentile, in milliseconds, of the loss or return of one endpoint. Needs root and nftables."""
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_measure(Path(folder)))
+        return asyncio.run(_measure(Path(folder), services, endpoints))
 
 
-async def _measure(directory: Path) -> tuple[float, float]:
+async def _measure(directory: Path, services: int, endpoints: int) -> tuple[float, float]:
     from tests import networks
 
     from pinnace.api import resources
 
     async with networks.node_network(directory, pods=0) as net:
-        for number in range(SERVICES):
-            await net.service(f"s{number}", f"10.96.{128 + number // 250}.{1 + number % 250}", 80)
-        slices = [
-            await net.endpoints_unseen(f"s{number}", 8080, *_addresses(number, ENDPOINTS)) for number in range(SERVICES)
-        ]
+        slices: list[dict[str, Any]] = []
+        for number in range(services):
+            name = f"s{number}"
+            await net.service(name, f"10.96.{128 + number // 250}.{1 + number % 250}", 80)
+            for made in _slices(name, number * endpoints, endpoints):
+                slices.append(await net.client.create(resources.ENDPOINT_SLICES, made))
         last = slices[-1]["metadata"]
         await net.settled(resources.ENDPOINT_SLICES, last["name"], last["resourceVersion"])
         proxy = net.network._proxy
@@ -43,11 +47,14 @@ async def _measure(directory: Path) -> tuple[float, float]:
         net.network._informers.of(resources.ENDPOINT_SLICES).add_handler(event)
         times: list[float] = []
         for turn in range(CHANGES):
-            number = turn * 7 % SERVICES
-            held = slices[number]
-            fewer: dict[str, Any] = {**held, "endpoints": held["endpoints"][: ENDPOINTS - 1]}
+            which = turn // 2 * 7 % len(slices)
+            full = slices[which]
+            gone = turn * 31 % len(full["endpoints"])
+            fewer = [*full["endpoints"][:gone], *full["endpoints"][gone + 1 :]]
             told.clear()
-            await net.client.update(resources.ENDPOINT_SLICES, fewer)
+            wanted = {**full, "endpoints": full["endpoints"] if turn % 2 else fewer}
+            written = await net.client.update(resources.ENDPOINT_SLICES, wanted)
+            slices[which] = {**full, "metadata": written["metadata"]}
             await told.wait()
             await proxy.current.wait()
             times.append((time.perf_counter() - at) * 1000)
@@ -55,5 +62,20 @@ async def _measure(directory: Path) -> tuple[float, float]:
     return statistics.median(times), times[len(times) * 99 // 100]
 
 
-def _addresses(service: int, count: int) -> list[str]:
-    return [f"10.244.{service % 250}.{1 + (service // 250) * count + number}" for number in range(count)]
+def _slices(service: str, first: int, count: int) -> Iterator[dict[str, Any]]:
+    addresses = [f"10.244.{number // 250}.{1 + number % 250}" for number in range(first, first + count)]
+    for start in range(0, count, PER_SLICE):
+        yield {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{service}-{start}",
+                "namespace": "default",
+                "labels": {"kubernetes.io/service-name": service},
+            },
+            "addressType": "IPv4",
+            "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+            "endpoints": [
+                {"addresses": [address], "conditions": {"ready": True}} for address in addresses[start:][:PER_SLICE]
+            ],
+        }
