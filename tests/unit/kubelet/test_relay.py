@@ -144,6 +144,26 @@ async def test_a_command_from_its_input_to_its_end() -> None:
         assert "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n" in heads[0]
 
 
+async def test_how_a_command_ended_is_the_last_and_the_end_comes_with_it() -> None:
+    """Client libraries hang up at that word; what came after it would be lost, and be in the way of what they do next."""
+    told, ends = asyncio.Event(), asyncio.Event()
+
+    async def runtime(at: Runtime) -> None:
+        await at.accept(4)
+        at.send("error", SUCCESS, end=True)
+        at.send("stdout", b"through", end=True)
+        told.set()
+        await ends.wait()
+
+    async with served(runtime) as (client, _):
+        await client.ask(EXEC, V5)
+        assert await client.receive() == (2, b"\x01through")
+        assert told.is_set()
+        ends.set()
+        rest = bytes((0x82, len(SUCCESS) + 1)) + b"\x03" + SUCCESS + b"\x88\x02\x03\xe8"
+        assert await client.reader.read(4096) == rest
+
+
 async def test_a_terminal_has_sizes_and_no_stderr() -> None:
     size = json.dumps({"Width": 80, "Height": 25}).encode()
 

@@ -30,6 +30,8 @@ V5 = "v5.channel.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 _CHUNK = 64 << 10
 _STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSED = 0, 1, 2, 3, 4, 255
+#: Bytes that the word of how a command ended has at most.
+_STATUS = 64 << 10
 
 
 async def relay(request: Request, url: str) -> None:
@@ -193,17 +195,23 @@ class _Translation:
             await self._spdy.send(stream, data, end=end)
 
     async def _down(self) -> None:
-        """Until the runtime has said how it ended and both outputs are through, or it has closed the connection."""
+        """Until the runtime has said how it ended and both outputs are through, or it has closed the connection. How
+        it ended is the last that the client is told: many take it for the end of everything."""
+        status = b""
         open_streams = {self._streams[channel] for channel in (_ERROR, _STDOUT, _STDERR) if channel in self._streams}
         async with aclosing(self._spdy.chunks()) as chunks:
             async for stream, data, end in chunks:
                 channel = self._channels.get(stream)
                 if channel is None:
                     continue
-                if data:
+                if channel == _ERROR and len(status) + len(data) <= _STATUS:
+                    status += data
+                elif data:
                     await self._socket.send(data, bytes((channel,)))
                 if end:
                     self._closed.add(channel)
                     open_streams.discard(stream)
                     if not open_streams:
-                        return
+                        break
+        if status:
+            await self._socket.send_last(status, bytes((_ERROR,)))

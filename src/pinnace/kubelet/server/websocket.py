@@ -102,9 +102,20 @@ class WebSocket:
         """One binary message; returns when the client has taken enough. Raises ConnectionError if it is gone."""
         await self._send_frame(_BINARY, data, prefix)
 
+    async def send_last(self, data: bytes, prefix: bytes = b"") -> None:
+        """One binary message and in the same breath the end: who has read the one need not wait for the other."""
+        if not self._closed:
+            self._write_frame(_BINARY, data, prefix)
+            await self.close()
+
     async def _send_frame(self, opcode: int, data: bytes, prefix: bytes = b"") -> None:
         if self._closed:
             return
+        self._write_frame(opcode, data, prefix)
+        await self._writer.drain()
+        await breathe()  # others' turn; and a client that is gone is noticed, however fast the data comes
+
+    def _write_frame(self, opcode: int, data: bytes, prefix: bytes = b"") -> None:
         length = len(prefix) + len(data)
         if length < 126:
             head = bytes((0x80 | opcode, length))
@@ -113,8 +124,6 @@ class WebSocket:
         else:
             head = struct.pack("!BBQ", 0x80 | opcode, 127, length)
         self._writer.write(head + prefix + data)
-        await self._writer.drain()
-        await breathe()  # others' turn; and a client that is gone is noticed, however fast the data comes
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say that nothing more comes, and why. Idempotent."""
