@@ -145,7 +145,7 @@ async def test_a_command_from_its_input_to_its_end() -> None:
 
 
 async def test_how_a_command_ended_is_the_last_and_the_end_comes_with_it() -> None:
-    """Client libraries hang up at that word; what came after it would be lost, and be in the way of what they do next."""
+    """Client libraries hang up at that word: what came after it would be lost, or in the way of what they do next."""
     told, ends = asyncio.Event(), asyncio.Event()
 
     async def runtime(at: Runtime) -> None:
