@@ -17,7 +17,7 @@ from pinnace.api.apply.compare import TypedError, compare, field_set
 from pinnace.api.apply.fieldset import Set
 from pinnace.api.apply.managers import Entry, Identity, Managed
 from pinnace.api.apply.reset import NEVER, Ignored
-from pinnace.api.apply.update import Versions, changes, updated, without_changed
+from pinnace.api.apply.update import Versions, changes, up_to_date, updated, without_changed
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.types import GVK, Object
 
@@ -62,6 +62,7 @@ def apply(
         first = managers.identity(managers.BEFORE_FIRST_APPLY, managers.UPDATE, gvk.api_version, who.subresource)
         empty: Object = {"apiVersion": gvk.api_version, "kind": gvk.kind, "metadata": {}}
         managed = updated(versions, empty, bare, {}, first, now, ignored)
+    managed = up_to_date(versions, managed)
     try:
         made, managed = _apply(versions, gvk, bare, config, managed, who, now, ignored, force=force)
     except ConflictsError as error:

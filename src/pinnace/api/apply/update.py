@@ -8,6 +8,7 @@ from pinnace.api.apply import fieldset, managers
 from pinnace.api.apply.compare import compare
 from pinnace.api.apply.fieldset import EMPTY, FieldsError, Set
 from pinnace.api.apply.managers import Entry, Identity, Managed
+from pinnace.api.apply.reconcile import reconciled
 from pinnace.api.apply.reset import NEVER, Ignored
 from pinnace.api.apply.typed import Type
 from pinnace.api.types import Object
@@ -20,7 +21,10 @@ _created: Remembered[tuple[Type, Set]] = Remembered(512)
 
 
 class Versions(Protocol):
-    """A kind in its versions."""
+    """A kind in its versions. ``changeable``: their types may have been others when an object was written."""
+
+    @property
+    def changeable(self) -> bool: ...
 
     def type_of(self, api_version: str) -> Type | None:
         """None for a version that is not served any more."""
@@ -81,6 +85,7 @@ def updated(
 ) -> Managed:
     """``managed`` after ``who`` has made ``new``, in the same version, of ``old``."""
     version = new["apiVersion"]
+    managed = up_to_date(versions, managed)
     changed, removed = changes(versions, old, new, version, ignored)
     if not changed and not removed:
         return managed
@@ -97,6 +102,19 @@ def updated(
     elif mine:
         left[who] = Entry(mine, version, now)
     return managers.capped(left)
+
+
+def up_to_date(versions: Versions, managed: Managed) -> Managed:
+    """``managed`` under the types of today: versions that are not served any more have no owners."""
+    if not versions.changeable:
+        return managed
+    made: Managed = {}
+    for who, entry in managed.items():
+        type_ = versions.type_of(entry.api_version)
+        if type_ is not None:
+            fields = reconciled(type_, entry.fields)
+            made[who] = entry if fields is entry.fields else Entry(fields, entry.api_version, entry.time)
+    return made
 
 
 def changes(versions: Versions, old: Object, new: Object, version: str, ignored: Ignored) -> tuple[Set, Set]:

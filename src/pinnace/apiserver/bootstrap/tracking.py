@@ -22,6 +22,8 @@ _FILLED_IN = {"Namespace": ("finalizers",), "Service": ("clusterIPs", "ipFamilie
 class OneVersion:
     """A built-in kind in its only version (``api.apply.update.Versions``)."""
 
+    changeable = False
+
     def __init__(self, gvk: GVK) -> None:
         self._version = gvk.api_version
         self._type = typed.of_definition(schema_table.of_kind(gvk))

@@ -66,6 +66,10 @@ class RowVersions:
         self._registry = registry
         self._row = row
 
+    @property
+    def changeable(self) -> bool:
+        return self._row.custom is not None
+
     def _row_of(self, api_version: str) -> Resource | None:
         row = self._row
         if api_version == _kind(row).api_version:

@@ -117,6 +117,8 @@ async def _apply(backend: Backend, request: Request, row: Resource) -> Response:
 class ScaleVersions:
     """There is one (``api.apply.update.Versions``)."""
 
+    changeable = False
+
     def type_of(self, api_version: str) -> Type | None:
         return typed.of_definition(schema_table.of_kind(SCALE)) if api_version == SCALE.api_version else None
 
@@ -191,9 +193,27 @@ async def _change(
                 new["metadata"][field] = said
         return new
 
+    def take(new: Object, shown: Object) -> None:
+        replicas = (shown.get("spec") or {}).get("replicas", 0)
+        if row.custom is not None:
+            changed = custom.scaled(new, _paths(row), replicas)
+            new.clear()
+            new.update(changed)
+        else:
+            new["spec"]["replicas"] = replicas
+
     def answer(_: KeyValue | None, new: Object) -> Response:
         return render.plain(request, 200, of(new, row))
 
     return await update.change(
-        backend, request, row, scaled, insisted=insisted, dry=dry, subresource="", owned=True, answer=answer
+        backend,
+        request,
+        row,
+        scaled,
+        insisted=insisted,
+        dry=dry,
+        subresource="",
+        owned=True,
+        answer=answer,
+        guise=update.Guise("scale", lambda obj: of(obj, row), take),
     )
