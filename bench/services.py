@@ -31,8 +31,8 @@ async def _measure(directory: Path, services: int, endpoints: int) -> tuple[floa
         for number in range(services):
             name = f"s{number}"
             await net.service(name, f"10.96.{128 + number // 250}.{1 + number % 250}", 80)
-            for made in _slices(name, number * endpoints, endpoints):
-                slices.append(await net.client.create(resources.ENDPOINT_SLICES, made))
+            made = _slices(name, number * endpoints, endpoints)
+            slices += [await net.client.create(resources.ENDPOINT_SLICES, slice) for slice in made]
         last = slices[-1]["metadata"]
         await net.settled(resources.ENDPOINT_SLICES, last["name"], last["resourceVersion"])
         proxy = net.network._proxy
