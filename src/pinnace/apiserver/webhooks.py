@@ -31,7 +31,8 @@ LIMIT = 64 * 1024 * 1024
 #: Connections kept of each webhook, for so many seconds, and TLS contexts kept.
 IDLE, IDLE_SECONDS, CONTEXTS = 25, 90.0, 128
 USER_AGENT = "kube-apiserver-admission"
-_NOT_TRUSTED = frozenset((18, 19, 20, 21))
+#: OpenSSL's numbers of what is wrong with a certificate.
+_NOT_TRUSTED = frozenset((7, 18, 19, 20, 21))
 _EXPIRED = frozenset((9, 10))
 _STATUS_TEXTS = {
     401: "the server has asked for the client to provide credentials",

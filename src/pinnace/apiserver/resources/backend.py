@@ -55,6 +55,11 @@ class Admitted:
         waiting = self._admission.validate(self._attributes) if self._admission is not None else None
         return None if waiting is None else self._validated(waiting)
 
+    async def validated(self) -> None:
+        """``validate``, where it does not matter what nothing costs."""
+        if (waiting := self.validate()) is not None:
+            await waiting
+
     async def _validated(self, waiting: Awaitable[None]) -> None:
         try:
             await waiting

@@ -46,6 +46,7 @@ async def _bind(backend: Backend, request: Request, row: Resource, name: str) ->
         async with backend.admitted(
             request, row, "CREATE", binding, old, name=name, subresource="binding", dry_run=dry
         ) as admitted:
+            await admitted.validated()
             new = bound(old, binding, backend.clock.now())
             if dry or await backend.write(row, key, new, kv.mod_revision) is not None:
                 admitted.committed = True

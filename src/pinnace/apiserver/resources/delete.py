@@ -55,34 +55,42 @@ def check_options(options: Object) -> None:
 
 
 async def delete_object(
-    backend: Backend, request: Request, row: Resource, namespace: str, name: str, options: Object, *, dry: bool
+    backend: Backend,
+    request: Request,
+    row: Resource,
+    namespace: str,
+    name: str,
+    options: Object,
+    *,
+    dry: bool,
+    admitted: bool = False,
 ) -> Response:
-    """Delete one object, or begin to."""
+    """Delete one object, or begin to. ``admitted``: by way of a subresource, as what it is there."""
     key = row.key(namespace, name)
     for _ in range(TRIES):
         kv = backend.get(row, namespace, name)
         old = codec.read(kv, row)
         check_preconditions(row, old, options)
-        async with backend.admitted(
-            request, row, "DELETE", None, old, name=name, dry_run=dry, options=options
-        ) as admitted:
-            if (looking := admitted.validate()) is not None:
-                await looking
-            marked = mark(row, old, options, backend.clock.now())
-            if dry:
-                return _answer(backend, request, row, old, marked)
-            if marked is None:
-                revision = await backend.remove(key, kv.mod_revision)
-                if not revision:
-                    continue
-                admitted.committed = True
-                gone = codec.deleted(kv, row, revision)
-                return _answer(backend, request, row, gone, None)
-            written = await _write_mark(backend, row, key, kv, old, marked)
-            if written is None:
+        if not admitted:
+            async with backend.admitted(
+                request, row, "DELETE", None, old, name=name, dry_run=dry, options=options
+            ) as admission:
+                if (looking := admission.validate()) is not None:
+                    await looking
+                admission.committed = True
+        marked = mark(row, old, options, backend.clock.now())
+        if dry:
+            return _answer(backend, request, row, old, marked)
+        if marked is None:
+            revision = await backend.remove(key, kv.mod_revision)
+            if not revision:
                 continue
-            admitted.committed = True
-            return render.stored(request, 200, written, row, backend.clock.now())
+            gone = codec.deleted(kv, row, revision)
+            return _answer(backend, request, row, gone, None)
+        written = await _write_mark(backend, row, key, kv, old, marked)
+        if written is None:
+            continue
+        return render.stored(request, 200, written, row, backend.clock.now())
     raise errors.conflict(row.group, row.plural, name)
 
 

@@ -26,12 +26,18 @@ async def evict(backend: Backend, request: Request, row: Resource) -> Response:
     options = eviction.get("deleteOptions") or {}
     dry = dry_run(request, "DeleteOptions", options)
     delete.check_options(options)
+    async with backend.admitted(
+        request, row, "CREATE", eviction, None, name=info.name, subresource="eviction", dry_run=dry
+    ) as admitted:
+        await admitted.validated()
+        admitted.committed = True
+    options = eviction.get("deleteOptions") or {}
     pod = codec.read(backend.get(row, info.namespace, info.name), row)
     phase = (pod.get("status") or {}).get("phase")
     delete.check_preconditions(row, pod, options)
     if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
         await _take_budget(backend, info.namespace, pod, dry=dry)
-    await delete.delete_object(backend, request, row, info.namespace, info.name, options, dry=dry)
+    await delete.delete_object(backend, request, row, info.namespace, info.name, options, dry=dry, admitted=True)
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return render.plain(request, 201, status)
 

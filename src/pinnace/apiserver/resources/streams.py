@@ -81,16 +81,21 @@ class Streams:
 
         async def handle(backend: Backend, request: Request, row: Resource) -> Answer:
             self._check_create(request)
-            pod = _pod(backend, request, row)
-            container = container_of(pod, request.query.get("container", ""), all_kinds=True)
             sent = parse_qsl(request.query_string, keep_blank_values=True)
-            commands = [("command", value) for name, value in sent if name == "command"]
+            options: Object = {ours: True for ours, _ in _EXEC_OPTIONS if request.asks(ours)}
+            if request.query.get("container"):
+                options["container"] = request.query["container"]
+            if what == "exec" and (command := [value for name, value in sent if name == "command"]):
+                options["command"] = command
+            await _admit(backend, request, row, what, options)
+            pod = _pod(backend, request, row)
+            container = container_of(pod, options.get("container") or "", all_kinds=True)
+            commands = [("command", str(value)) for value in options.get("command") or ()]
             if what == "exec" and not commands:
                 raise bad_request("you must specify at least 1 command for the container")
-            flags = [(theirs, "1") for ours, theirs in _EXEC_OPTIONS if request.asks(ours)]
+            flags = [(theirs, "1") for ours, theirs in _EXEC_OPTIONS if options.get(ours)]
             if not any(name != "tty" for name, _ in flags):
                 raise bad_request("you must specify at least one of stdin, stdout, stderr")
-            await _admit(backend, request, row, pod, what)
             info = request.info
             path = f"/{what}/{info.namespace}/{info.name}/{quote(container)}"
             target = f"{path}?{urlencode(flags + (commands if what == 'exec' else []))}"
@@ -100,16 +105,18 @@ class Streams:
 
     async def portforward(self, backend: Backend, request: Request, row: Resource) -> Answer:
         self._check_create(request)
-        pod = _pod(backend, request, row)
-        await _admit(backend, request, row, pod, "portforward")
-        info = request.info
         sent = parse_qsl(request.query_string, keep_blank_values=True)
         ports = [("port", value) for name, value in sent if name == "ports"]
+        asked = [int(value) for _, value in ports if value.isascii() and value.isdecimal()]
+        await _admit(backend, request, row, "portforward", {"ports": asked} if asked else {})
+        pod = _pod(backend, request, row)
+        info = request.info
         target = f"/portForward/{info.namespace}/{info.name}" + (f"?{urlencode(ports)}" if ports else "")
         return await self._upgrade_at_node(backend, request, _node_of(pod), target)
 
     async def node_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
         """nodes/[SCHEME:]NAME[:PORT]/proxy/PATH: the kubelet's own server, or another port of the node."""
+        await _admit_proxy(backend, request, row)
         scheme, name, port = split_proxied(request.info.name)
         host, kubelet_port = kubelet_address(codec.read(backend.get(row, "", name), row))
         if port in ("", str(kubelet_port)):
@@ -118,6 +125,7 @@ class Streams:
 
     async def pod_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
         """pods/[SCHEME:]NAME[:PORT]/proxy/PATH: straight to the Pod."""
+        await _admit_proxy(backend, request, row)
         scheme, name, port = split_proxied(request.info.name)
         pod = codec.read(backend.get(row, request.info.namespace, name), row)
         address = (pod.get("status") or {}).get("podIP")
@@ -128,6 +136,7 @@ class Streams:
 
     async def service_proxy(self, backend: Backend, request: Request, row: Resource) -> Answer:
         """services/[SCHEME:]NAME[:PORT]/proxy/PATH: to one of its endpoints."""
+        await _admit_proxy(backend, request, row)
         scheme, name, port = split_proxied(request.info.name)
         service = codec.read(backend.get(row, request.info.namespace, name), row)
         ports = [
@@ -212,11 +221,20 @@ def _pod(backend: Backend, request: Request, row: Resource) -> Object:
     return codec.read(backend.get(row, request.info.namespace, request.info.name), row)
 
 
-async def _admit(backend: Backend, request: Request, row: Resource, pod: Object, what: str) -> None:
+async def _admit(backend: Backend, request: Request, row: Resource, what: str, options: Object) -> None:
+    """Let admission look at what is asked of a subresource, and change it. Raises ApiError."""
+    kind = row.subresources[what].kind
+    options |= {"kind": kind.kind, "apiVersion": kind.api_version}
     async with backend.admitted(
-        request, row, "CONNECT", None, pod, name=request.info.name, subresource=what
+        request, row, "CONNECT", options, None, name=request.info.name, subresource=what
     ) as admitted:
+        await admitted.validated()
         admitted.committed = True
+
+
+async def _admit_proxy(backend: Backend, request: Request, row: Resource) -> None:
+    path = "/".join(request.path.lstrip("/").split("/")[7 if request.info.namespace else 5 :])
+    await _admit(backend, request, row, "proxy", {"path": path} if path else {})
 
 
 def _node_of(pod: Object) -> str:

@@ -7,6 +7,7 @@ is computed again, unless the client insisted on a revision.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pinnace.api import errors, meta
 from pinnace.api.errors import bad_request
@@ -21,6 +22,16 @@ from pinnace.store.protocol import KeyValue
 
 #: Computes the new object (the caller's own) from the old one (read-only).
 Change = Callable[[Object], Object]
+
+
+class Guise(NamedTuple):
+    """A subresource that shows an object as one of another kind: admission looks at that."""
+
+    subresource: str
+    show: Callable[[Object], Object]
+    #: ``(object, shown)``: has the object, in place, be as what was shown now is.
+    take: Callable[[Object, Object], None]
+
 
 #: Times that a change is computed again because another one came first.
 TRIES = 100
@@ -99,9 +110,10 @@ async def change(
     subresource: str | None = None,
     owned: bool = False,
     answer: Callable[[KeyValue | None, Object], Response] | None = None,
+    guise: Guise | None = None,
 ) -> Response:
     """Replace the object named by the request by ``compute(old)``, which has its managed fields if ``owned``; answered
-    with the new object, or with ``answer(stored or None, object)``.
+    with the new object, or with ``answer(stored or None, object)``. Admission sees it in its ``guise``, if it has one.
 
     Raises ApiError Conflict at once if ``insisted`` and the object has moved on."""
     info = request.info
@@ -114,7 +126,7 @@ async def change(
         new = await aside(compute, old) if request.large or len(kv.value) > LARGE else compute(old)
         _check_identity(row, key, new, old, info.name)
         done = await _replace(
-            backend, request, row, key, kv, new, old, subresource, dry=dry, owned=owned, answer=answer
+            backend, request, row, key, kv, new, old, subresource, dry=dry, owned=owned, answer=answer, guise=guise
         )
         if done is not None:
             return done
@@ -154,6 +166,7 @@ async def _replace(
     dry: bool,
     owned: bool,
     answer: Callable[[KeyValue | None, Object], Response] | None,
+    guise: Guise | None,
 ) -> Response | None:
     """None if another change came first."""
     name = request.info.name
@@ -173,9 +186,11 @@ async def _replace(
             ownership.track_update(backend.registry, request, row, new, old, subresource, now())
 
     await aside(complete) if large else complete()
-    async with backend.admitted(
-        request, row, "UPDATE", new, old, name=name, subresource=subresource, dry_run=dry
-    ) as admitted:
+    shown = (new, old) if guise is None else (guise.show(new), guise.show(old))
+    asked = subresource if guise is None else guise.subresource
+    async with backend.admitted(request, row, "UPDATE", *shown, name=name, subresource=asked, dry_run=dry) as admitted:
+        if guise is not None:
+            guise.take(new, shown[0])
         row.prepare_update(new, old, subresource)  # and what they have changed counts as part of it
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]  # an unconditional update has none
         ownership.keep_times(new, old)

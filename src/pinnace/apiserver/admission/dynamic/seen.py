@@ -6,7 +6,7 @@ from pinnace.api import errors, meta, schema_table
 from pinnace.api.errors import ApiError
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
-from pinnace.apiserver.admission.base import CREATE
+from pinnace.apiserver.admission.base import CONNECT, CREATE
 from pinnace.apiserver.admission.dynamic.matching import kind_of
 from pinnace.apiserver.crd.conversion import WebhookConverter
 from pinnace.apiserver.request import AdmissionAttributes
@@ -34,6 +34,8 @@ class Seen:
         return await self._of(row, self._attributes.object, old=False)
 
     async def old(self, row: Resource) -> Object | None:
+        if self._attributes.operation in (CREATE, CONNECT):
+            return None  # what subresources are about is none
         return await self._of(row, self._attributes.old_object, old=True)
 
     async def _of(self, row: Resource, obj: Object | None, *, old: bool) -> Object | None:
