@@ -1,4 +1,4 @@
-"""Real etcd for tests: Debian's ``etcd`` as processes of their own, on free ports and directories of the test's."""
+"""Real etcd for tests: Debian's ``etcd`` as processes of their own, on ports and directories of the test's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import ipaddress
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,22 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.clusters import wait_for
+from tests.ports import unused_ports
 
 from pinnace.store.backends.etcd_options import EtcdOptions
 
 #: Seconds within which a member must answer.
 PATIENCE = 20.0
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 class Member:
@@ -100,7 +89,7 @@ class Etcd:
         """Without ``durable`` nothing is synced to the disk: for speed."""
         if shutil.which("etcd") is None:
             raise FileNotFoundError("etcd is missing: run 'hack/install-components --tests' (Debian: etcd-server)")
-        ports = free_ports(2 * members)
+        ports = unused_ports(2 * members)
         more = [*flags, *(tls.etcd_flags() if tls else ())]
         if not durable:
             more.append("--unsafe-no-fsync")

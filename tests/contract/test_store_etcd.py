@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.etcd import Certificates, Etcd
+from tests.ports import unused_ports
 
 from pinnace.apiserver.resources import codec
 from pinnace.core.clock import RealClock
@@ -94,7 +95,7 @@ class Link:
         self._to = (host, int(port))
         self._server: asyncio.Server | None = None
         self._ways: set[asyncio.StreamWriter] = set()
-        self._port = 0
+        (self._port,) = unused_ports(1)
         self.deaf = False  # answers are lost
 
     @property
@@ -103,7 +104,6 @@ class Link:
 
     async def connect(self) -> Link:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def cut(self) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from tests.clusters import Cluster, Process, pinnace, wait_for
-from tests.etcd import Etcd, free_ports
+from tests.etcd import Etcd
+from tests.ports import unused_ports
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 PODS = "/api/v1/namespaces/default/pods"
@@ -27,10 +28,15 @@ class Parts:
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
         self.cluster = Cluster(directory)
-        self.cluster.up("--parts", "apiserver")
+        self._listen = f"127.0.0.1:{unused_ports(1)[0]}"
+        self.start_api()
         stack.callback(self.cluster.stop_if_running)
         self.api = self.cluster.api()
         self._stack = stack
+
+    def start_api(self) -> None:
+        """Where the other parts look for it, also when it was there before."""
+        self.cluster.up("--parts", "apiserver", "--listen", self._listen)
 
     def _start(self, log: str, *arguments: str) -> Process:
         process = Process(self.directory / f"{log}.log", *arguments)
@@ -125,9 +131,8 @@ def test_a_cluster_of_processes(parts: Parts) -> None:
     before = {pod["metadata"]["uid"]: pod["status"]["containerStatuses"] for pod in parts.pods()}
     node.kill()
     parts.node().wait_told("node one works", 2)
-    port = parts.cluster.server.rpartition(":")[2]
     parts.cluster.kill()
-    parts.cluster.up("--parts", "apiserver", "--listen", f"127.0.0.1:{port}")
+    parts.start_api()
     parts.change(replicas=6)
     wait_for(lambda: parts.is_rolled_out("b", 6), "two more Pods after the API server's restart")
     after = {pod["metadata"]["uid"]: pod["status"]["containerStatuses"] for pod in parts.pods()}
@@ -186,10 +191,9 @@ def test_many_simulated_nodes_with_one_identity(parts: Parts) -> None:
 
 
 def test_it_waits_for_the_api_server_and_says_so(parts: Parts) -> None:
-    port = parts.cluster.server.rpartition(":")[2]
     parts.cluster.down()
     scheduler = parts.scheduler().wait_told("waiting for the API server at")
-    parts.cluster.up("--parts", "apiserver", "--listen", f"127.0.0.1:{port}")
+    parts.start_api()
     scheduler.wait_told("kube-scheduler works")
     assert scheduler.log().count("waiting for the API server") <= 2
     assert scheduler.stop() == 0
@@ -252,7 +256,7 @@ def test_a_token_joins_no_longer_than_it_lives(parts: Parts, tmp_path: Path) -> 
 
 
 def test_health(parts: Parts) -> None:
-    unused_port = free_ports(1)[0]
+    unused_port = unused_ports(1)[0]
     kubeconfig = str(parts.cluster.data_dir / "scheduler.conf")
     process = parts._start("health", "scheduler", "--kubeconfig", kubeconfig, "--secure-port", str(unused_port))
     process.wait_told("kube-scheduler works")

@@ -32,10 +32,10 @@ def said(obj: Object, old: Object | None = None, subresource: str = "") -> list[
 def test_a_small_pod_is_valid_and_quick_to_check() -> None:
     obj = pod({"ports": [{"containerPort": 80}], "resources": {"limits": {"cpu": "1", "memory": "64Mi"}}})
     assert said(obj) == []
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(200):
         validate(POD, obj, None, "")
-    assert (time.perf_counter() - started) / 200 < 0.002  # a wide margin over the 60 us budget, for slow machines
+    assert (time.process_time() - started) / 200 < 0.002  # a wide margin over the 60 us budget, for slow machines
 
 
 @pytest.mark.parametrize(

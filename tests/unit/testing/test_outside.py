@@ -17,7 +17,7 @@ def outside(react: float) -> Outside:
 async def test_nobody_told_nobody_waited_for():
     began = time.monotonic()
     await outside(5.0).keep_pace()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4.0
 
 
 async def test_who_was_told_something_gets_the_time_once():
@@ -29,7 +29,7 @@ async def test_who_was_told_something_gets_the_time_once():
     began = time.monotonic()
     clients.react = 5.0
     await clients.keep_pace()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4.0
 
 
 async def test_a_thread_that_works_is_no_silence():
