@@ -117,6 +117,8 @@ class TlsTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name in ("ssl_object", "socket"):
             return self._tls
+        if name == "peercert":
+            return self._tls.getpeercert()
         if name == "sslcontext":
             return self._tls.context
         if name in ("peername", "sockname"):
