@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tests import sysctls
 from tests.clusters import wait_for
 from tests.tools import ROOT, Kubectl, kubectl_binary
 
@@ -52,6 +53,7 @@ class Machine:
     def _make_network(self, neighbour: Machine | None) -> None:
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         self._ip("link set lo up")
+        self.run("sh", "-ec", sysctls.RESET)
         if neighbour is None:
             self._ip("link add eth0 type veth peer name wire")
             self._ip("link set wire up")
@@ -61,7 +63,6 @@ class Machine:
         self._ip(f"addr add {self.address}/24 dev eth0")
         self._ip("link set eth0 up")
         self._ip("route add default dev eth0")
-        self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")  # or it has what this computer has
 
     def _ip(self, command: str) -> None:
         subprocess.run(["ip", "-n", self.name, *command.split()], check=True)

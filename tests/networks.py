@@ -18,6 +18,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import sysctls
+
 from pinnace.api import builtin, meta
 from pinnace.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from pinnace.api.types import GVR, Object
@@ -63,8 +65,7 @@ class Space:
                 raise OSError(ctypes.get_errno(), "cannot make a network namespace: these tests need root")
             self.descriptor = _here()
             ip("link set lo up")
-            for setting in ("ip_forward", "conf/all/route_localnet"):  # or they are as the machine has them
-                Path("/proc/sys/net/ipv4", setting).write_text("0")
+            sysctls.reset()
         finally:
             _go(home)
             os.close(home)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests import images
+from tests import images, sysctls
 
 from pinnace.api import builtin, meta
 from pinnace.api.resources import EVENTS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
@@ -29,6 +29,7 @@ from pinnace.kubelet.containerd import Containerd
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
 from pinnace.kubelet.volumes import mounts
+from pinnace.network import cni
 from pinnace.store.open import open_store
 from pinnace.store.protocol import Store
 
@@ -49,6 +50,7 @@ def isolated_network() -> Iterator[None]:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
             subprocess.run(["ip", "addr", "add", f"{NODE_IP}/32", "dev", "lo"], check=True)
+            sysctls.reset()
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
             yield
         finally:
@@ -90,19 +92,7 @@ class Node:
     async def start_kubelet(self) -> None:
         """A kubelet, new or after ``kill``."""
         self.containerd = self._containerd()
-        cni = self.directory / "c" / "cni"
-        cni.mkdir(parents=True, exist_ok=True)
-        ipam = {
-            "type": "host-local",
-            "dataDir": str(self.directory / "ipam"),
-            "ranges": [[{"subnet": POD_CIDR}]],
-            "routes": [{"dst": "0.0.0.0/0"}],
-        }
-        plugins = [
-            {"type": "ptp", "mtu": 1500, "ipMasq": False, "ipam": ipam},
-            {"type": "portmap", "capabilities": {"portMappings": True}},
-        ]
-        (cni / "10-test.conflist").write_text(json.dumps({"cniVersion": "0.4.0", "name": "t", "plugins": plugins}))
+        cni.write(self.containerd.cni_conf, pod_cidr=POD_CIDR, mtu=cni.DEFAULT_MTU, ipam_dir=self.directory / "ipam")
         self.kubelet = Kubelet(
             self.client,
             self.clock,
