@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -164,10 +164,16 @@ def _endpoint_key(entry: Object) -> tuple[str, ...]:
 
 
 def plan(
-    wanted: list[Group], existing: list[Object], wanted_labels: dict[str, str], limit: int = MAX_ENDPOINTS
+    wanted: list[Group],
+    existing: list[Object],
+    wanted_labels: dict[str, str],
+    limit: int = MAX_ENDPOINTS,
+    *,
+    whole: bool = True,
 ) -> Plan:
     """What to write so that ``existing`` slices (of one address type) hold ``wanted``, at most ``limit`` endpoints in
-    each. Endpoints stay in the slice they are in; a slice that is written anyway is filled up first."""
+    each. Endpoints stay in the slice they are in; a slice that is written anyway is filled up first. ``whole``: the
+    Service has no other slices."""
     result = Plan()
     by_ports: dict[bytes, list[Object]] = {}
     for held in existing:
@@ -176,12 +182,52 @@ def plan(
         _plan_group(group, by_ports.pop(_ports_key(group.ports), []), wanted_labels, limit, result)
     for left in by_ports.values():
         result.delete += left
-    if len(result.delete) == len(existing) and not result.create:
+    if whole and len(result.delete) == len(existing) and not result.create:
         _plan_placeholder(result, wanted_labels)
     while result.create and result.delete:  # write over a slice rather than make one and delete another
         group, reused = result.create.pop(0), result.delete.pop(0)
         result.update.append(_changed(reused, group.ports, group.endpoints, wanted_labels))
     return result
+
+
+def pod_of(entry: Object) -> str:
+    """The key of an endpoint's Pod; "" if it has none."""
+    ref = entry.get("targetRef") or {}
+    return f"{ref.get('namespace')}/{ref.get('name')}" if ref.get("kind") == "Pod" else ""
+
+
+def plan_part(
+    wanted: list[Group],
+    affected: list[Object],
+    others: list[Object],
+    changed: Set[str],
+    wanted_labels: dict[str, str],
+    limit: int = MAX_ENDPOINTS,
+) -> Plan:
+    """The same where nothing changed but Pods with these keys: ``wanted`` are their endpoints, and only ``affected``
+    slices hold some of them so far. One of the ``others`` takes endpoints that are new, if it has room for them all."""
+    groups: dict[bytes, Group] = {}
+    for held in affected:
+        group = groups.setdefault(_ports_key(held.get("ports")), Group(held.get("ports") or [], []))
+        group.endpoints.extend(e for e in held.get("endpoints") or () if pod_of(e) and pod_of(e) not in changed)
+    there = {_endpoint_key(entry) for held in affected for entry in held.get("endpoints") or ()}
+    existing = list(affected)
+    for given in wanted:
+        key = _ports_key(given.ports)
+        group = groups.setdefault(key, Group(given.ports, []))
+        group.endpoints.extend(given.endpoints)
+        new = sum(1 for entry in given.endpoints if _endpoint_key(entry) not in there)
+        fitting = [one for one in others if len(one.get("endpoints") or ()) + new <= limit] if new else []
+        fullest = max(
+            (one for one in fitting if _ports_key(one.get("ports")) == key),
+            key=lambda one: len(one.get("endpoints") or ()),
+            default=None,
+        )
+        if fullest is not None:
+            existing.append(fullest)
+            group.endpoints.extend(fullest.get("endpoints") or ())
+    filled = [group for group in groups.values() if group.endpoints]
+    return plan(filled, existing, wanted_labels, limit, whole=len(existing) == len(affected) + len(others))
 
 
 def _plan_placeholder(result: Plan, wanted_labels: dict[str, str]) -> None:
