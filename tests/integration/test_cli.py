@@ -153,6 +153,20 @@ def test_stop_while_starting(own: Cluster) -> None:
     own.up()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(own: Cluster, closed: str) -> None:
+    """As some services start their commands: what is opened in their place is the cluster's lock, for one."""
+    command = [
+        *(str(PINNACE), "up", "--detach", "--data-dir", str(own.data_dir), "--listen", "127.0.0.1:0"),
+        *("--kubeconfig", str(own.kubeconfig), "--runtime", "simulated", "--parts", "apiserver"),
+    ]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+    assert subprocess.run(shell, capture_output=True, timeout=60, check=False).returncode == 0
+    assert "running" in pinnace("status", "--data-dir", str(own.data_dir)).stdout
+    second = own.try_up()
+    assert (second.returncode, "is in use by another Pinnace" in second.stderr) == (11, True)
+
+
 def test_version_and_help() -> None:
     version = pinnace("version")
     assert re.fullmatch(r"pinnace \d+\.\d+\.\d+ \(Kubernetes v1\.37\.\d+, Python [\d.]+\)\n", version.stdout)

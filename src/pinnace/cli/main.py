@@ -127,6 +127,7 @@ def _data_dir(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code (``pinnace.cluster.errors.Exit``)."""
+    _open_standard_streams()
     options = build_parser().parse_args(arguments)
     try:
         return _run(options)
@@ -140,6 +141,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing fails again at exit
         return int(Exit.ERROR)
+
+
+def _open_standard_streams() -> None:
+    """What a caller closed (``<&-``) leads nowhere: else a file of ours, a lock even, gets its number and is written to,
+    or closed, as if it were that stream."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _run(options: argparse.Namespace) -> int:
