@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import etcd, fanout, loop, requests, startup
+from bench import etcd, fanout, loop, requests, scale, startup
 
 LIMIT = 60
 #: figure -> (unit, budget, whether more is better)
@@ -37,6 +37,9 @@ BUDGETS: dict[str, tuple[str, float, bool]] = {
     "merge patch Pods, durable": ("/s", 3000.0, True),
     "watch fan-out, 100 watchers": ("events/s", 100000.0, True),
     "watch fan-out, 500 watchers": ("events/s", 100000.0, True),
+    "simulated nodes made ready": ("/s", 1500.0, True),
+    "simulated Pods made ready": ("/s", 2000.0, True),
+    "memory of 5,000 nodes and 5,000 Pods": ("MB", 250.0, False),
     **{f"loop held, {load}": ("ms", 10.0, False) for load in loop.LOADS},
     # The peer's rates, kube-apiserver's on the same etcd; and what is left of our own on SQLite.
     "etcd: create Pods, durable": ("/s", 1390.0, True),
@@ -54,6 +57,13 @@ def idle() -> Iterator[tuple[str, float]]:
     memory, cpu = startup.at_rest()
     yield "idle memory", memory
     yield "idle CPU", cpu
+
+
+def many() -> Iterator[tuple[str, float]]:
+    nodes, pods, memory = scale.figures()
+    yield "simulated nodes made ready", nodes
+    yield "simulated Pods made ready", pods
+    yield "memory of 5,000 nodes and 5,000 Pods", memory
 
 
 def one(name: str, measure: Callable[[], float]) -> Callable[[], Iterator[tuple[str, float]]]:
@@ -109,6 +119,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[tuple[str, float]]]] = {
     "containers": container_starts,
     "services": service_changes,
     "idle": idle,
+    "memory": many,
     "get": one("GET one Pod", requests.get_pod),
     "list": one("LIST 1,000 Pods", requests.list_pods),
     "create": one("create Pods, durable", requests.create_pods),
