@@ -144,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_standard_streams() -> None:
-    """What a caller closed (``<&-``) leads nowhere: else a file of ours, a lock even, gets its number and is written to,
-    or closed, as if it were that stream."""
+    """What a caller closed (``<&-``) leads nowhere: else a file of ours, a lock even, gets its number and is written
+    to, or closed, as if it were that stream."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
