@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 #: Requests that change something, and other ones that wait, at work at the same time (upstream: 200 and 400).
 MAX_MUTATING = 1000
 MAX_READING = 2000
-CACHED_DECISIONS = 65_536
+CACHED_DECISIONS = 4096
 CACHED_PATHS = 4096
 #: Longer paths are not remembered: who sends them must not be able to fill the memory.
 LONGEST_KEPT = 1024

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pinnace.apiserver.resources import codec
+from pinnace.apiserver.resources import codec, sharing
 from pinnace.apiserver.resources.sharing import share
 from pinnace.store.protocol import KeyValue
 
@@ -63,3 +63,67 @@ def test_what_is_large_is_not_kept_for_others() -> None:
         share(obj)
     assert first == second
     assert first["status"]["told"] is not second["status"]["told"]
+
+
+def templated(number: int) -> Any:
+    """A Pod as one of many of a template: its token's volume and its address are its own."""
+    name = f"kube-api-access-{number:05}"
+    container = {"name": "main", "ports": [{"containerPort": 80}], "volumeMounts": [{"name": name}]}
+    owned = {"f:spec": {"f:containers": {'k:{"name":"main"}': {".": {}, "f:image": {}}}}}
+    made = {
+        "kind": "Pod",
+        "metadata": {
+            "name": f"web-{number}",
+            "labels": {"app": "web"},
+            "managedFields": [{"manager": "kubectl", "time": "2026-11-21T12:00:00Z", "fieldsV1": owned}],
+        },
+        "spec": {
+            "containers": [container],
+            "volumes": [{"name": name, "projected": {"sources": [{"configMap": {}}]}}],
+            "tolerations": [{"key": "node.kubernetes.io/not-ready"}],
+            "securityContext": {},
+        },
+        "status": {"conditions": [{"type": "Ready"}], "podIPs": [{"ip": f"10.0.0.{number}"}]},
+    }
+    return orjson.loads(orjson.dumps(made))
+
+
+def test_pods_of_one_template_share_it() -> None:
+    one, two = templated(1), templated(2)
+    said = orjson.dumps(one), orjson.dumps(two)
+    for obj in (one, two):
+        share(obj)
+    assert (orjson.dumps(one), orjson.dumps(two)) == said
+    assert one["metadata"]["labels"] is two["metadata"]["labels"]
+    assert one["metadata"]["managedFields"][0] is two["metadata"]["managedFields"][0]
+    assert one["spec"]["containers"][0]["ports"] is two["spec"]["containers"][0]["ports"]
+    assert one["spec"]["volumes"][0]["projected"] is two["spec"]["volumes"][0]["projected"]
+    assert one["spec"]["tolerations"] is two["spec"]["tolerations"]
+
+
+def test_what_a_change_left_as_it_was_is_not_looked_at_again() -> None:
+    old = templated(3)
+    new = {**old, "status": {**old["status"], "phase": "Running"}}
+    spec, conditions = old["spec"], old["status"]["conditions"]
+    tolerations = spec["tolerations"]
+    share(new, old)
+    assert new["spec"] is spec
+    assert spec["tolerations"] is tolerations
+    assert new["status"]["conditions"] is conditions
+
+
+def test_what_json_tells_apart_is_not_shared() -> None:
+    one, two = templated(4), templated(4)
+    one["spec"]["affinity"], two["spec"]["affinity"] = {"weight": 1}, {"weight": True}
+    for obj in (one, two):
+        share(obj)
+    assert [orjson.dumps(obj["spec"]["affinity"]) for obj in (one, two)] == [b'{"weight":1}', b'{"weight":true}']
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    for number in range(3_000):
+        obj = templated(5)
+        obj["spec"]["nodeSelector"] = {f"key-{number}": "x" * 600}
+        share(obj)
+    assert sum(map(len, sharing._seen)) <= sharing._REMEMBERED + 8192
+    assert len(sharing._words) <= sharing._WORDS

@@ -194,6 +194,7 @@ class Backend:
         else it was ``admitted`` for; None if it is not."""
         value = await self._stored(obj, row)
         compare, put = Compare(key, mod_revision), Put(key, value)
+        before = self.store.get(key) if mod_revision else None
         if admitted is not None and admitted.charging:
             result = await self._write_charged(compare, put, admitted)
         else:
@@ -206,7 +207,7 @@ class Backend:
             row.custom.converted[key, kv.mod_revision] = obj
         if kv.decoded is None and codec.is_stored_form(row):
             obj["metadata"]["resourceVersion"] = str(kv.mod_revision)
-            codec.keep(kv, obj)
+            codec.keep(kv, obj, before)
         return kv
 
     async def _stored(self, obj: Object, row: Resource) -> bytes:

@@ -69,10 +69,11 @@ def decoded(kv: KeyValue) -> Object:
     return cast(Object, obj)
 
 
-def keep(kv: KeyValue, obj: Object) -> None:
-    """Have ``obj``, which ``kv`` says and nobody changes any more, at hand for who reads it next."""
+def keep(kv: KeyValue, obj: Object, before: KeyValue | None = None) -> None:
+    """Have ``obj``, which ``kv`` says and nobody changes any more, at hand for who reads it next. It may have parts of
+    ``before``'s."""
     if not kv.key.startswith(_SELDOM_READ):
-        share(obj)
+        share(obj, before.decoded if before is not None else None)
         kv.decoded = obj
 
 
