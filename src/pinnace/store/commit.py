@@ -152,16 +152,16 @@ class GroupCommit:
             if isinstance(write, Put):
                 value = self._stamp(write.value, revision)
                 created, version = (old.create_revision, old.version + 1) if old is not None else (revision, 1)
-                new = KeyValue(key, value, created, revision, version)
+                new = KeyValue(old.key if old is not None else key, value, created, revision, version)
                 puts.append(new)
-                events.append(Event(key, revision, new, old))
+                events.append(Event(new.key, revision, new, old))
             elif isinstance(write, Delete) and old is not None:
                 events.append(Event(key, revision, None, old))
         if not events:
             return Committed(True, batch.revision)
         for event in events:
             overlay[event.key] = event.current
-            batch.size += len(event.current.value) if event.current is not None else 0
+            batch.size += event.current.size if event.current is not None else 0
         batch.events += events
         batch.revision = revision
         return Committed(True, revision, puts)

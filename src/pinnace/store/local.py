@@ -10,6 +10,7 @@ from pinnace.core.cooperate import breathe
 from pinnace.store.commit import GroupCommit, Journal
 from pinnace.store.compactor import Compactor, Policy
 from pinnace.store.mvcc import View
+from pinnace.store.packer import Packer
 from pinnace.store.protocol import Committed, Event, Stamp, StoreError, Txn
 from pinnace.store.reads import Reads
 
@@ -35,6 +36,7 @@ class LocalStore(Reads):
         self._journal = journal
         self._commits = GroupCommit(view, journal, stamp, self._applied)
         self._compactor = Compactor(view, clock, policy or Policy(), self.compact)
+        self._packer = Packer(view, clock)
         self._compacting = asyncio.Lock()
         self._garbage = list(garbage)  # compacted rows the journal has yet to drop
         self._compactor.changed()
@@ -52,6 +54,7 @@ class LocalStore(Reads):
     def _applied(self, events: Sequence[Event]) -> None:
         self._watchers.dispatch(events)
         self._compactor.changed()
+        self._packer.changed()
 
     async def compact(self, revision: int) -> None:
         async with self._compacting:
@@ -77,6 +80,7 @@ class LocalStore(Reads):
         if self._closed:
             return
         self._closed = True
+        self._packer.stop()
         await self._compactor.stop()
         await self._commits.close()
         self._watchers.close()

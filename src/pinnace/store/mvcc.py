@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
 
+from pinnace.store.packing import BUNDLE_BYTES, pack
 from pinnace.store.protocol import CompactedError, Event, FutureRevisionError, KeyValue, Range
 
 #: Most keys per chunk of the index; a chunk that grows beyond it is split in half.
@@ -110,6 +111,7 @@ class View:
         self._index = KeyIndex()
         self._events: list[Event] = []  # in revision order; all with revision > compacted once trimmed
         self._cold = 0  # how many of the oldest events have lost what readers cached
+        self._packed = 0  # and of how many of these what they superseded is compressed
 
     # -- changing
 
@@ -133,7 +135,7 @@ class View:
                 old = current.pop(event.key)
                 index.remove(event.key)
             if old is not None:
-                self.superseded_bytes += len(old.value)
+                self.superseded_bytes += old.size
         self._events += events
         self.revision = revision
         self._cool()
@@ -147,6 +149,27 @@ class View:
             if event.previous is not None:
                 event.previous.decoded = None
         self._cold = end
+
+    def pack(self) -> bool:
+        """Compress what some of the oldest events have superseded, for half a millisecond; whether more is left."""
+        found: list[KeyValue] = []
+        size, end = 0, self._packed
+        while end < self._cold and size < BUNDLE_BYTES:
+            old = self._events[end].previous
+            if old is not None and old.held.__class__ is bytes and old.size < BUNDLE_BYTES:
+                found.append(old)
+                size += old.size
+            end += 1
+        self._packed = end
+        if len(found) > 1:
+            for old, packed in zip(found, pack([old.value for old in found]), strict=True):
+                old.held = packed
+        return end < self._cold
+
+    @property
+    def unpacked(self) -> int:
+        """Of how many cold events what they have superseded is not compressed yet."""
+        return self._cold - self._packed
 
     def compact(self, revision: int) -> None:
         """From now on nothing older than ``revision``, which can be read, can be read; ``trim`` then frees it."""
@@ -162,11 +185,12 @@ class View:
         for event in self._events[:end]:
             if event.previous is not None:
                 gone.append((event.previous.mod_revision, event.key))
-                self.superseded_bytes -= len(event.previous.value)
+                self.superseded_bytes -= event.previous.size
             if event.current is None:
                 gone.append((event.revision, event.key))
         del self._events[:end]
         self._cold = max(self._cold - end, 0)
+        self._packed = max(self._packed - end, 0)
         return gone
 
     # -- reading
@@ -186,7 +210,7 @@ class View:
             if size <= 0:
                 return number
             if event.previous is not None:
-                size -= len(event.previous.value)
+                size -= event.previous.size
         return len(self._events)
 
     def get(self, key: str, revision: int = 0) -> KeyValue | None:

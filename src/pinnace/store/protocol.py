@@ -14,19 +14,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from pinnace.store.packing import Packed
+
 
 class KeyValue:
-    """One version of one key. Immutable; ``decoded`` is a slot for the reader's own cache of the parsed value."""
+    """One version of one key. Immutable; ``decoded`` is a slot for the reader's own cache of the parsed value. How the
+    value is held is the store's affair: history's are compressed."""
 
-    __slots__ = ("create_revision", "decoded", "key", "mod_revision", "value", "version")
+    __slots__ = ("create_revision", "decoded", "held", "key", "mod_revision", "version")
 
     def __init__(self, key: str, value: bytes, create_revision: int, mod_revision: int, version: int) -> None:
         self.key = key
-        self.value = value
+        self.held: bytes | Packed = value
         self.create_revision = create_revision
         self.mod_revision = mod_revision
         self.version = version  # 1 for the write that created the key, then one more for each
         self.decoded: Any = None
+
+    @property
+    def value(self) -> bytes:
+        held = self.held
+        return held if held.__class__ is bytes else held.read()  # type: ignore[union-attr]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the value."""
+        return len(self.held)
 
     def __repr__(self) -> str:
         return f"KeyValue({self.key!r}, mod_revision={self.mod_revision}, version={self.version})"

@@ -76,3 +76,43 @@ def test_what_readers_cached_of_superseded_versions_is_dropped() -> None:
         assert view.current["/a"].version == 7
         assert events[3].current is not None
         assert events[3].current.decoded is None
+
+
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.integers(0, 90_000))), max_size=60))
+def test_compressed_history_reads_as_before(steps: list[tuple[str, int | None]]) -> None:
+    with patch.object(mvcc, "WARM", 3):
+        view = View()
+        for number, (key, length) in enumerate(steps):
+            if length is not None:
+                put(view, key, b"%d" % number * length)
+            elif key in view.current:
+                view.apply([Event(key, view.revision + 1, None, view.current[key])], view.revision + 1)
+
+        def state() -> list[list[tuple[str, bytes, int]]]:
+            ranges = [view.range("a", "z", revision).items for revision in range(1, view.revision + 1)]
+            past = [event.previous for event in view.events("a", "z", 0) if event.previous is not None]
+            return [[(item.key, item.value, item.size) for item in items] for items in (*ranges, past)]
+
+        before = state()
+        while view.pack():
+            pass
+        assert view.unpacked == 0
+        assert state() == before
+        view.compact(view.revision)
+        while view.trim(7) is not None:
+            pass
+        assert view.superseded_bytes == 0
+
+
+def test_old_values_take_a_fraction_of_their_bytes() -> None:
+    with patch.object(mvcc, "WARM", 0):
+        view = View()
+        for number in range(41):
+            put(view, "/a", b'{"status":{"phase":"Running","ready":%d}}' % number * 50)
+        while view.pack():
+            pass
+    held = [event.previous.held for event in view.events("", "z", 0) if event.previous is not None]
+    assert len(held) == 40
+    assert not any(isinstance(value, bytes) for value in held)
+    assert len({id(value._bundle): value._bundle for value in held if not isinstance(value, bytes)}) == 2

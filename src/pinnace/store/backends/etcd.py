@@ -27,6 +27,7 @@ from pinnace.store.backends.etcd_messages import StatusRequest
 from pinnace.store.backends.etcd_options import EtcdOptions
 from pinnace.store.compactor import Compactor, Policy
 from pinnace.store.mvcc import View
+from pinnace.store.packer import Packer
 from pinnace.store.protocol import Committed, Event, Stamp, StoreError, Txn
 from pinnace.store.reads import Reads
 
@@ -47,6 +48,7 @@ class EtcdStore(Reads):
         super().__init__(View())
         self._feed = Feed(client, keys, self._view, stamp, self._applied)
         self._commits = Commits(client, keys, self._view, self._feed, stamp)
+        self._packer = Packer(self._view, clock)
         self._compactor = Compactor(self._view, clock, policy, self._forget)
         self._compaction = Compaction(client, keys, self._view, clock, policy.max_age)
         self._forgetting = asyncio.Lock()
@@ -131,6 +133,7 @@ class EtcdStore(Reads):
         if events:
             self._watchers.dispatch(events)
             self._compactor.changed()
+            self._packer.changed()
 
     # -- forgetting
 
@@ -153,6 +156,7 @@ class EtcdStore(Reads):
         if self._closed:
             return
         self._closed = True
+        self._packer.stop()
         await self._compactor.stop()
         await self._idle.wait()
         self._watchers.close()
