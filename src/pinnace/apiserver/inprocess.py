@@ -25,6 +25,8 @@ WATCH_EVENTS = 100_000
 class InProcess:
     """Implements ``client.transport.Transport``."""
 
+    __slots__ = ("_closed", "_pipeline", "_user", "_user_agent")
+
     def __init__(self, pipeline: Pipeline, user: User, user_agent: str = "pinnace") -> None:
         self._pipeline = pipeline
         self._user_agent = user_agent

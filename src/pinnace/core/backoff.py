@@ -14,6 +14,8 @@ class Backoff:
     [1, 2, 4, 8, 8]
     """
 
+    __slots__ = ("_base", "_cap", "_factor", "_failures")
+
     def __init__(self, *, base: float, cap: float, factor: float = 2.0) -> None:
         self._base = base
         self._cap = cap

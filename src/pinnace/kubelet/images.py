@@ -76,6 +76,8 @@ class _Failure:
 class Puller:
     """Of one node."""
 
+    __slots__ = ("_clock", "_failures", "_objects", "_recorder", "_runtime")
+
     def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock, objects: ObjectCache | None = None) -> None:
         self._objects = objects
         self._runtime = runtime

@@ -61,11 +61,29 @@ class NodeDescription:
     images: list[Object] = field(default_factory=list)
 
 
+def _none() -> str:
+    return ""
+
+
 class NodeAgent:
     """``problem()`` says why the node is not ready, "" if it is."""
 
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_has_lease",
+        "_problem",
+        "_reported",
+        "_reported_at",
+        "_since",
+        "_uid",
+        "description",
+        "pod_cidr",
+        "pressure",
+    )
+
     def __init__(
-        self, client: Client, clock: Clock, description: NodeDescription, problem: Callable[[], str] = lambda: ""
+        self, client: Client, clock: Clock, description: NodeDescription, problem: Callable[[], str] = _none
     ) -> None:
         self.description = description
         self.pod_cidr = ""

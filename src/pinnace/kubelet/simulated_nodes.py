@@ -41,6 +41,7 @@ BEATS_AT_ONCE = 16
 #: nothing new, and at a kubelet's 10 s thousands of nodes would keep a core busy by a tenth.
 RENEW = 25.0
 ANNOTATION = "pinnace.dev/simulated"
+_ANNOTATIONS = {ANNOTATION: "true"}
 
 #: With more nodes than these, the three events of every container's start are left out: they would be most of the load.
 EVENTFUL = 20
@@ -91,9 +92,9 @@ class SimulatedNodes:
         self._statuses = StatusWriter(self._clients.__getitem__, clock, writers=32)
         self._tasks = Tasks(self.name, clock)
         self._images: dict[str, Image] = {}
+        labels = labels or {}
         self._nodes = {
-            name: self._make(name, machine, address, start_latency, labels or {}, number)
-            for number, name in enumerate(names)
+            name: self._make(name, machine, address, start_latency, labels, number) for number, name in enumerate(names)
         }
 
         self._address = address
@@ -118,7 +119,7 @@ class SimulatedNodes:
             runtime.name,
             runtime.version,
             labels=labels,
-            annotations={ANNOTATION: "true"},
+            annotations=_ANNOTATIONS,
         )
         client = self._clients[name]
         host = Host(

@@ -38,6 +38,8 @@ _OWN_VOLUME = "kube-api-access-"
 
 
 class BarePreparation:
+    __slots__ = ("_client",)
+
     def __init__(self, client: Client) -> None:
         self._client = client
 

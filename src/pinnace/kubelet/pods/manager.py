@@ -32,6 +32,18 @@ RELIST = 10.0
 class PodManager:
     """Of one node. Feed it with ``handle`` (an informer's handler) for the Pods bound to it."""
 
+    __slots__ = (
+        "_host",
+        "_mirrors",
+        "_pods",
+        "_static",
+        "_tasks",
+        "_workers",
+        "log_files",
+        "log_limit",
+        "stats",
+    )
+
     def __init__(self, host: Host, pods: Informer, mirrors: Mirrors | None = None, stats: Stats | None = None) -> None:
         self._host = host
         #: What its Pods use; None if nobody can tell.

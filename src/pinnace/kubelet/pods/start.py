@@ -50,6 +50,8 @@ def find_spec(pod: Object, name: str) -> Object | None:
 class Starter:
     """Of one Pod; keeps what its containers need of the sandbox that they go into."""
 
+    __slots__ = ("_host", "_messages", "_mounted", "_sandbox")
+
     def __init__(self, host: Host) -> None:
         self._host = host
         self._sandbox: tuple[int, Config] | None = None
@@ -74,6 +76,8 @@ class Starter:
         self._host.preparation.know_addresses(pod, box.ips)
 
     async def _config(self, pod: Object, attempt: int) -> Config:
+        if not self._host.runtime.real:  # made again as cheaply as it is kept
+            return await self._host.preparation.sandbox(pod, attempt)
         if self._sandbox is None or self._sandbox[0] != attempt:
             self._sandbox = attempt, await self._host.preparation.sandbox(pod, attempt)
         return self._sandbox[1]

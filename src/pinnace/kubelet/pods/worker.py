@@ -52,7 +52,43 @@ DEADLINE = Waiting("DeadlineExceeded", "Pod was active on the node longer than t
 
 class PodWorker:
     """``on_end`` is called once the Pod is gone from this node and from the API server. A ``static`` Pod's status is
-    told of ``shown``, its mirror at the API server, as long as there is one."""
+    told of ``shown``, its mirror at the API server, as long as there is one. A Pod for which there is nothing to do has
+    no task: there may be thousands of them."""
+
+    __slots__ = (
+        "_adopted",
+        "_backoff",
+        "_deleting",
+        "_disruption",
+        "_due",
+        "_ending_since",
+        "_failure",
+        "_grace_limit",
+        "_hold",
+        "_host",
+        "_kills",
+        "_looked",
+        "_on_end",
+        "_refused",
+        "_removed",
+        "_running",
+        "_sandbox_backoff",
+        "_shown",
+        "_starter",
+        "_static",
+        "_step",
+        "_tasks",
+        "_timer",
+        "_told",
+        "_tried",
+        "_waiting",
+        "_was_final",
+        "_woken",
+        "admitted",
+        "ended",
+        "pod",
+        "state",
+    )
 
     def __init__(
         self,
@@ -74,7 +110,8 @@ class PodWorker:
         self._removed = False  # the object is gone from the API server
         self._starter = Starter(host)
         self._tasks = Tasks(f"pod/{meta.key(pod)}", host.clock)
-        self._wakeup = asyncio.Event()
+        self._running = True  # _run is, or nothing is to be done: not yet, or not any more
+        self._woken = False
         self._step: asyncio.Task[bool] | None = None  # what is being started; a deletion cancels it
         self._timer: Timer | None = None
         self._due = 0.0
@@ -93,23 +130,27 @@ class PodWorker:
         self._grace_limit: float | None = None
         self._ending_since: float | None = None
         self._deleting = False
-        self._told: set[tuple[str, str]] = set()
+        self._told: frozenset[tuple[str, str]] = frozenset()
 
     # -- from outside
 
     def start(self) -> None:
-        self._wakeup.set()
-        self._tasks.spawn(self._run(), name="worker")
+        self._running = False
+        self.wake()
 
     async def stop(self) -> None:
         """Stop working; containers go on."""
+        self._running = True
         if self._timer is not None:
             self._timer.cancel()
         self._host.probers.forget(meta.uid(self.pod))
         await self._tasks.stop()
 
     def wake(self) -> None:
-        self._wakeup.set()
+        self._woken = True
+        if not self._running:
+            self._running = True
+            self._tasks.spawn(self._run(), name="worker")
 
     def retry(self) -> None:
         """What kept the Pod from starting may have changed: try at once."""
@@ -163,9 +204,9 @@ class PodWorker:
     # -- the loop
 
     async def _run(self) -> None:
-        while True:
-            await self._wakeup.wait()
-            self._wakeup.clear()
+        """Work until there is nothing to do; once the Pod is gone, there never is."""
+        while self._woken:
+            self._woken = False
             try:
                 if await self._sync():
                     return
@@ -175,6 +216,7 @@ class PodWorker:
             except Exception:  # a Pod that cannot be handled must not stay unhandled
                 log.exception("Pod %s: trying again", meta.key(self.pod))
                 self._wake_in(RETRY)
+        self._running = False
 
     def _wake_in(self, seconds: float) -> None:
         """Look again in ``seconds`` at the latest."""
@@ -188,7 +230,7 @@ class PodWorker:
 
     def _timed(self) -> None:
         self._timer = None
-        self._wakeup.set()
+        self.wake()
 
     async def _sync(self) -> bool:
         """Steps until there is nothing to do now; True when the Pod is gone."""
@@ -274,7 +316,7 @@ class PodWorker:
     def _tell_backoff(self, name: str, waiting: Waiting) -> None:
         if (name, waiting.message) in self._told:
             return
-        self._told = {entry for entry in self._told if entry[0] != name} | {(name, waiting.message)}
+        self._told = frozenset((*(entry for entry in self._told if entry[0] != name), (name, waiting.message)))
         identity = f"{meta.name(self.pod)}_{meta.namespace(self.pod)}({meta.uid(self.pod)})"
         text = f"Back-off restarting failed container {name} in pod {identity}"
         self._host.recorder.event(self.pod, WARNING, "BackOff", text, field_path=field_path(self.pod, name))
@@ -316,6 +358,7 @@ class PodWorker:
             else:
                 work.append(action)
         if not work:
+            self._tried = None
             return False
         if (state, work) == self._tried:  # done, and the runtime does not show it yet
             self._tried = None

@@ -66,6 +66,8 @@ class _Watched:
 class Probers:
     """The probes of one node, at whose address Pods in its own network answer."""
 
+    __slots__ = ("_clock", "_node_ip", "_pods", "_reaper", "_recorder", "_runtime")
+
     def __init__(self, runtime: Runtime, recorder: Recorder, clock: Clock, node_ip: str) -> None:
         self._node_ip = node_ip
         self._runtime = runtime

@@ -64,6 +64,8 @@ def steering(pod: Object) -> dict[str, str]:
 class AddressPool:
     """Pod addresses out of one node's podCIDR, lowest free first; the first two stay unused as on a real node."""
 
+    __slots__ = ("_first", "_free", "_network", "_next")
+
     def __init__(self, cidr: str) -> None:
         self._network = ipaddress.ip_network(cidr)
         self._first = int(self._network.network_address)
@@ -105,12 +107,28 @@ class _Pod:
     containers: list[Container] = field(default_factory=list)
 
 
+def _nobody(uid: str) -> None:
+    return None
+
+
 class SimulatedRuntime:
     """One node's containers. ``images`` may be shared between nodes."""
 
     name = "simulated"
     version = __version__
     real = False
+    __slots__ = (
+        "_addresses",
+        "_clock",
+        "_fallback",
+        "_has_range",
+        "_images",
+        "_latency",
+        "_notify",
+        "_owner",
+        "_pods",
+        "_timers",
+    )
 
     def __init__(
         self,
@@ -127,14 +145,16 @@ class SimulatedRuntime:
         self._timers: dict[str, Timer] = {}
         self._fallback = fallback_cidr
         self._addresses: AddressPool | None = None
-        self._has_range = asyncio.Event()
+        self._has_range: asyncio.Event | None = None  # while somebody waits for it
         self._images = images if images is not None else {}
-        self._notify: Callable[[str], None] = lambda uid: None
+        self._notify: Callable[[str], None] = _nobody
 
     def use_cidr(self, cidr: str) -> None:
         """Addresses of sandboxes made from now on come from ``cidr``."""
         self._addresses = self._new_pool(cidr)
-        self._has_range.set()
+        if self._has_range is not None:
+            self._has_range.set()
+            self._has_range = None
 
     def _new_pool(self, cidr: str) -> AddressPool:
         pool = AddressPool(cidr)
@@ -147,6 +167,8 @@ class SimulatedRuntime:
     async def _pool(self) -> AddressPool:
         """The node's range; if nobody assigns one in ``RANGE_PATIENCE`` seconds, one that it makes up."""
         if self._addresses is None:
+            if self._has_range is None:
+                self._has_range = asyncio.Event()
             try:
                 async with clocks.timeout(self._clock, RANGE_PATIENCE):
                     await self._has_range.wait()
