@@ -9,8 +9,10 @@ from pinnace.apiserver.admission.base import View
 from pinnace.apiserver.admission.dynamic.conditions import Conditions
 from pinnace.apiserver.admission.dynamic.configuration import Followed, webhooks
 from pinnace.apiserver.admission.dynamic.hooks import Webhooks, check_owners
+from pinnace.apiserver.admission.dynamic.policies import Invocations, policies
 from pinnace.apiserver.admission.dynamic.rounds import Round
 from pinnace.apiserver.admission.dynamic.seen import Seen
+from pinnace.apiserver.admission.dynamic.validations import Validations
 from pinnace.apiserver.crd.conversion import WebhookConverter
 from pinnace.apiserver.request import AdmissionAttributes, Authorizer
 from pinnace.apiserver.webhooks import WebhookClient
@@ -18,6 +20,7 @@ from pinnace.core.clock import Clock
 from pinnace.store.protocol import Store
 
 _MUTATING, _VALIDATING = "mutatingwebhookconfigurations", "validatingwebhookconfigurations"
+_VALIDATIONS = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 
 
 class DynamicAdmission:
@@ -33,6 +36,10 @@ class DynamicAdmission:
             conditions,
             Followed(store, registry, [_MUTATING], lambda: webhooks(view, _MUTATING)),
             Followed(store, registry, [_VALIDATING], lambda: webhooks(view, _VALIDATING)),
+        )
+        self._validations = Validations(
+            Invocations(store, registry, view, conditions, self._converter),
+            Followed(store, registry, _VALIDATIONS, lambda: policies(view, _VALIDATIONS[0])),
         )
 
     def mutates(self, attributes: AdmissionAttributes) -> bool:
@@ -56,9 +63,14 @@ class DynamicAdmission:
 
     def validate(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:
         """What is awaited, if anything looks at the request. Raises ApiError."""
-        if not self._webhooks.validating.chosen(attributes):
-            return None
-        return self._webhooks.validate(attributes, Seen(attributes, self._converter, final=True))
+        policies = self._validations.followed.chosen(attributes)
+        webhooks = self._webhooks.validating.chosen(attributes)
+        return self._validate(attributes) if policies or webhooks else None
+
+    async def _validate(self, attributes: AdmissionAttributes) -> None:
+        seen = Seen(attributes, self._converter, final=True)
+        await self._validations.validate(attributes, seen)
+        await self._webhooks.validate(attributes, seen)
 
     def close(self) -> None:
         self._client.close()

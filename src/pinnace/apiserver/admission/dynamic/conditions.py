@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TypeVar, TypeVarTuple
 
@@ -43,7 +43,7 @@ class Conditions:
         values = {**await self.values(row, attributes, seen), "authorizer": self.asking(attributes)}
         asks = any("authorizer" in condition["expression"] for condition in conditions)
         try:
-            return await bounded(hold, CONDITIONS_BUDGET, asks, conditions, values, False)
+            return await bounded(hold, CONDITIONS_BUDGET, asks, conditions, values)
         except BudgetError as error:
             raise ConditionError(str(error)) from None
 
@@ -106,14 +106,21 @@ async def bounded(
         return await aside(work, budget, *arguments)
 
 
-def hold(budget: float, conditions: Sequence[Object], values: Object, params: bool) -> bool:
-    """Whether all conditions do. Raises ConditionError if none says no, but some fail; BudgetError."""
-    evaluation = Evaluation(values, budget)
+def hold(budget: float, conditions: Sequence[Object], values: Object) -> bool:
+    """Whether all of a webhook's conditions do; see ``all_hold``."""
+    return all_hold(budget, [_condition(condition["expression"]) for condition in conditions], values, {})
+
+
+def all_hold(
+    budget: float, expressions: Sequence[Expression], values: Object, variables: Mapping[str, Expression]
+) -> bool:
+    """Raises ConditionError if none of the ``expressions`` says no, but some fail; BudgetError."""
+    evaluation = Evaluation(values, budget, variables)
     failures = []
     fits = True
-    for condition in conditions:
+    for expression in expressions:
         try:
-            fits = evaluation.value(_condition(condition["expression"], params)) is not False and fits
+            fits = evaluation.value(expression) is not False and fits
         except ExpressionError as error:
             failures.append(str(error))
     if not fits:
@@ -124,5 +131,5 @@ def hold(budget: float, conditions: Sequence[Object], values: Object, params: bo
 
 
 @lru_cache(maxsize=1024)
-def _condition(text: str, params: bool) -> Expression:
-    return admission.tried(text, admission.names(params=params, authorizer=True), (BOOL,))
+def _condition(text: str) -> Expression:
+    return admission.tried(text, admission.names(params=False, authorizer=True), (BOOL,))

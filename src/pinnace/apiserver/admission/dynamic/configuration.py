@@ -12,7 +12,7 @@ from pinnace.apiserver.admission.base import View
 from pinnace.apiserver.admission.dynamic.matching import (
     GROUP,
     Asked,
-    Matched,
+    Candidates,
     Selectors,
     equivalents,
     match_rules,
@@ -39,9 +39,8 @@ class Webhook:
         self.seconds = float(hook.get("timeoutSeconds") or 10)
         self.selectors = Selectors(hook)
 
-    def match(self, asked: Asked, others: Sequence[Resource]) -> list[Matched]:
-        """At most one: the first rule that matches."""
-        return match_rules(self.hook.get("rules"), self.hook.get("matchPolicy"), asked, others)[:1]
+    def match(self, asked: Asked, others: Sequence[Resource]) -> Candidates:
+        return Candidates(match_rules(self.hook.get("rules"), self.hook.get("matchPolicy"), asked, others)[:1])
 
 
 def webhooks(view: View, plural: str) -> list[Webhook]:
@@ -57,8 +56,8 @@ def webhooks(view: View, plural: str) -> list[Webhook]:
 class Matching(Protocol):
     """What is for some requests and not for others."""
 
-    def match(self, asked: Asked, others: Sequence[Resource]) -> list[Matched]:
-        """As what it matches, of which the first is taken whose names fit."""
+    def match(self, asked: Asked, others: Sequence[Resource]) -> Candidates:
+        """As what it matches what is asked; ``others`` are the equivalent resources."""
 
 
 Item = TypeVar("Item", bound=Matching)
@@ -75,7 +74,7 @@ class Followed(Generic[Item]):
         self._items: list[Item] = []
         self._outdated = True
         self._generation = -1
-        self._chosen: dict[tuple[GVR, str, str], list[tuple[Item, list[Matched]]]] = {}
+        self._chosen: dict[tuple[GVR, str, str], list[tuple[Item, Candidates]]] = {}
         for plural in plurals:
             prefix = f"{PREFIX}{plural}/"
             store.watch(prefix, prefix_end(prefix), store.revision, self._take)
@@ -91,7 +90,7 @@ class Followed(Generic[Item]):
             self._items = self._make()
         return self._items
 
-    def chosen(self, attributes: AdmissionAttributes) -> list[tuple[Item, list[Matched]]]:
+    def chosen(self, attributes: AdmissionAttributes) -> list[tuple[Item, Candidates]]:
         """What may be for a request, by its resource, subresource and operation alone."""
         if not self.items:
             return []
@@ -104,6 +103,6 @@ class Followed(Generic[Item]):
         if found is None:
             asked = Asked(row, attributes.subresource, attributes.operation)
             others = [] if asked.exempt else equivalents(self._registry, asked)
-            found = [] if asked.exempt else [(i, matched) for i in self.items if (matched := i.match(asked, others))]
-            self._chosen[key] = found
+            matched = [] if asked.exempt else [(item, item.match(asked, others)) for item in self.items]
+            found = self._chosen[key] = [(item, candidates) for item, candidates in matched if candidates.found]
         return found

@@ -17,7 +17,7 @@ from pinnace.apiserver.admission.base import View
 from pinnace.apiserver.admission.dynamic import review
 from pinnace.apiserver.admission.dynamic.conditions import ConditionError, Conditions
 from pinnace.apiserver.admission.dynamic.configuration import Followed, Webhook
-from pinnace.apiserver.admission.dynamic.matching import Matched, named
+from pinnace.apiserver.admission.dynamic.matching import Candidates, Matched
 from pinnace.apiserver.admission.dynamic.rounds import Round
 from pinnace.apiserver.admission.dynamic.seen import Seen
 from pinnace.apiserver.request import AdmissionAttributes
@@ -76,12 +76,12 @@ class Webhooks:
                 raise answer
 
     async def _is_for(
-        self, webhook: Webhook, found: list[Matched], attributes: AdmissionAttributes, seen: Seen
+        self, webhook: Webhook, found: Candidates, attributes: AdmissionAttributes, seen: Seen
     ) -> Matched | None:
         """As what the request is the webhook's; None if it is not."""
         if not webhook.selectors.match(attributes, self._view):
             return None
-        matched = named(found, attributes.name)
+        matched = found.of(attributes.name)
         conditions = webhook.hook.get("matchConditions")
         if matched is None or not conditions:
             return matched

@@ -100,12 +100,27 @@ def match_rules(
     ]
 
 
-def named(found: Sequence[Matched], name: str) -> Matched | None:
-    """The first that is for an object of that name."""
-    for matched in found:
-        if not matched.names or name in matched.names:
-            return matched
-    return None
+class Candidates(NamedTuple):
+    """As what a kind of request is matched, and left out."""
+
+    found: list[Matched]
+    excluded: list[Matched] = []  # noqa: RUF012 - never changed
+
+    def of(self, name: str) -> Matched | None:
+        """As what a request about an object of that name is matched; None if it is not."""
+        if any(not matched.names or name in matched.names for matched in self.excluded):
+            return None
+        return next((matched for matched in self.found if not matched.names or name in matched.names), None)
+
+
+def match_resources(constraints: Object, asked: Asked, others: Sequence[Resource]) -> Candidates:
+    """What a policy's or binding's MatchResources say of resources."""
+    policy = constraints.get("matchPolicy")
+    rules = constraints.get("resourceRules")
+    return Candidates(
+        match_rules(rules, policy, asked, others) if rules else [Matched(asked.row)],
+        match_rules(constraints.get("excludeResourceRules"), policy, asked, others),
+    )
 
 
 class Selectors:
