@@ -449,12 +449,13 @@ async def test_limits_reach_the_kernel(node: Node) -> None:
 async def test_a_command_that_is_not_there(node: Node) -> None:
     await node.pod("nocmd", {"containers": [{"name": "main", "command": ["/does/not/exist"]}]})
     pod = await node.wait("nocmd", waits_for("RunContainerError"))
-    assert "no such file or directory" in state_of(pod)["waiting"]["message"]
+    assert "no such file or directory" in state_of(pod)["waiting"]["message"].lower()
     pod = await node.wait("nocmd", waits_for("CrashLoopBackOff"))
     last = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]
     assert (last["reason"], last["exitCode"]) == ("StartError", 128)
     assert any(
-        reason == "Failed" and "no such file or directory" in text for reason, text in await node.events("nocmd")
+        reason == "Failed" and "no such file or directory" in text.lower()
+        for reason, text in await node.events("nocmd")
     )
 
 

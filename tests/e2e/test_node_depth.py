@@ -152,7 +152,8 @@ def test_cgroups_of_pods_and_classes(depth: Kubectl) -> None:
     assert (CGROUPS / "cpu/kubepods/besteffort/cpu.shares").read_text() == "2\n", "what promises nothing comes last"
     assert depth("exec", "door", "--", "cat", "/proc/1/oom_score_adj") == "1000\n"
     least = "-997" if may_protect() else Path("/proc/self/oom_score_adj").read_text().strip()
-    assert depth("exec", "guaranteed", "--", "cat", "/proc/1/oom_score_adj").strip() == least
+    said = depth("exec", "guaranteed", "--", "cat", "/proc/1/oom_score_adj").strip()
+    assert said in (least, str(int(least) + 1)), "crun takes 0 for nothing said, and leaves what a shim has: one more"
 
 
 # -- what cannot start, and why

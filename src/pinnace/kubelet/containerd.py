@@ -16,7 +16,8 @@ from pathlib import Path
 
 from pinnace.core.clock import Clock
 from pinnace.core.supervisor import Tasks
-from pinnace.kubelet import pause
+from pinnace.kubelet import oci, pause
+from pinnace.kubelet.volumes import mounts
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,13 @@ state = "{state}/state"
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "{certs}"
 """
+_OCI = """\
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      BinaryName = "{path}"
+      Root = "{state}/oci"
+"""
 
 
 class ContainerdFailed(Exception):
@@ -56,8 +64,9 @@ class ContainerdFailed(Exception):
 
 
 class Containerd:
-    """``directory`` is its own; sockets and mounts go to ``state`` (by default inside it: a unix socket's path may have
-    107 bytes at most). ``prefix`` is a command that runs it elsewhere (``nsenter --net=...``)."""
+    """``directory`` is its own; what does not outlive a boot is in ``state`` inside it, in memory. ``prefix`` is a
+    command that runs it elsewhere (``nsenter --net=...``). ``runtime`` makes the containers, by default the best that
+    works here."""
 
     def __init__(
         self,
@@ -69,8 +78,10 @@ class Containerd:
         binary: Path | None = None,
         prefix: Sequence[str] = (),
         registries: Path | None = None,
+        runtime: oci.OciRuntime | None = None,
     ) -> None:
         self.directory = directory
+        self.runtime = runtime
         self.cni_conf = cni_conf
         self.certs = registries or directory / "certs.d"
         self._clock = clock
@@ -85,6 +96,10 @@ class Containerd:
     @property
     def socket(self) -> Path:
         return self.directory / "containerd.sock"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
 
     @property
     def config_file(self) -> Path:
@@ -105,15 +120,24 @@ class Containerd:
                 f"containerd failed: the path of its socket is too long ({self.socket}): use a shorter data directory"
             )
         try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.runtime = self.runtime or await oci.choose(self.directory)
             self._write_config()
         except OSError as error:
             raise ContainerdFailed(f"containerd failed: cannot write its configuration: {error}") from error
         if not await self._adopt():
-            await self._launch()
+            try:
+                self._mount_state()
+                await self._launch()
+            except OSError as error:
+                raise ContainerdFailed(f"containerd failed: {error}") from error
+            except ContainerdFailed:
+                self._unmount_state()
+                raise
         self._tasks.forever(self._watch, name="watch")
 
     def _write_config(self) -> None:
-        for directory in (self.directory, self.cni_conf, self.certs):
+        for directory in (self.cni_conf, self.certs):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         text = _CONFIG.format(
             root=self.directory,
@@ -124,7 +148,26 @@ class Containerd:
             certs=self.certs,
             restricted="false" if _may_protect() else "true",
         )
+        if self.runtime is not None:
+            text += _OCI.format(path=self.runtime.path, state=self.state)
         self.config_file.write_text(text)
+
+    def _mount_state(self) -> None:
+        """Have the state in memory. Containers of an earlier version, which had it on the disk, find it there as long
+        as they run. Raises OSError."""
+        self.state.mkdir(exist_ok=True, mode=0o711)
+        if not mounts.is_mount(self.state) and not self._has_containers():
+            mounts.mount_tmpfs(self.state, mode=0o711)
+
+    def _unmount_state(self) -> None:
+        """Nothing is done while there are containers."""
+        if mounts.is_mount(self.state) and not self._has_containers():
+            for point in (*mounts.mounted_below(self.state), self.state):
+                mounts.unmount(point)
+
+    def _has_containers(self) -> bool:
+        tasks = self.state / "io.containerd.runtime.v2.task" / "k8s.io"
+        return tasks.is_dir() and any(tasks.iterdir())
 
     async def _adopt(self) -> bool:
         """Whether one that an earlier process left behind answers on the socket."""
@@ -205,6 +248,7 @@ class Containerd:
         self._pid = 0
         if pid:
             await self._end(pid)
+            self._unmount_state()
         self._process = None
 
     async def _end(self, pid: int) -> None:

@@ -58,11 +58,16 @@ def program(machine: str) -> bytes:
     if machine not in _MACHINES:
         raise ValueError(f"no pause program for {machine}: load an image named {IMAGE} yourself")
     number, code, _ = _MACHINES[machine]
-    size = _HEADERS + len(code) + len(_IGNORE)
+    return elf(number, code + _IGNORE)
+
+
+def elf(machine: int, code: bytes) -> bytes:
+    """A static program for a machine with this number: ``code``, which begins with its first instruction."""
+    size = _HEADERS + len(code)
     ident = b"\x7fELF" + bytes((2, 1, 1, 0)) + bytes(8)
-    header = struct.pack("<HHIQQQIHHHHHH", 2, number, 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
-    return ident + header + segment + code + _IGNORE
+    return ident + header + segment + code
 
 
 def image_archive(machine: str = platform.machine()) -> bytes:

@@ -22,9 +22,9 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def mount_tmpfs(target: Path, *, size: int = 0) -> None:
+def mount_tmpfs(target: Path, *, size: int = 0, mode: int = 0o777) -> None:
     """``size`` in bytes, 0 for the kernel's default. Raises OSError."""
-    options = f"mode=0777{f',size={size}' if size else ''}"
+    options = f"mode={mode:o}{f',size={size}' if size else ''}"
     _check(
         _libc().mount(b"tmpfs", os.fsencode(target), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()),
         f"cannot mount a tmpfs at {target}",
