@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pinnace.api import formats as f
 from pinnace.api.errors import (
     FieldError,
@@ -17,7 +15,7 @@ from pinnace.api.types import Object
 from pinnace.api.validation import scheduling
 from pinnace.api.validation.common import requirements
 from pinnace.api.validation.diffs import unified
-from pinnace.api.validation.metadata import immutable, label_selector, one_of, wrong
+from pinnace.api.validation.metadata import immutable, one_of, wrong
 from pinnace.api.validation.volumes import csi_driver_name
 
 Errors = list[FieldError]
@@ -47,84 +45,6 @@ _USAGES = (
     "signing",
     "timestamping",
 )
-
-
-def _joined(errors: Errors, field: str, value: str, problems: Iterable[str], prefix: str = "") -> None:
-    text = ",".join(problems)
-    if text:
-        errors.append(invalid_value(field, value, prefix + text))
-
-
-def _client_config(errors: Errors, field: str, config: Object) -> None:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        errors.append(required(field, "exactly one of url or service is required"))
-    elif url is not None:
-        if not url.startswith("https://"):
-            scheme = url.partition("://")[0] if "://" in url else ""
-            why = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-            errors.append(invalid_value(f"{field}.url", scheme, why))
-    elif service is not None:
-        for key in ("name", "namespace"):
-            if not service.get(key):
-                errors.append(required(f"{field}.service.{key}", f"service {key} is required"))
-        port = service.get("port")
-        if port is not None and f.port_number(port):
-            why = "port is not valid: must be between 1 and 65535, inclusive"
-            errors.append(invalid_value(f"{field}.service.port", port, why))
-
-
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-
-
-def _webhook(errors: Errors, at: str, hook: Object) -> None:
-    name = hook.get("name") or ""
-    if not name:
-        errors.append(required(f"{at}.name"))
-    elif problems := f.dns_subdomain(name):
-        _joined(errors, f"{at}.name", name, problems)
-    elif name.count(".") < 2:
-        why = "should be a domain with at least three segments separated by dots"
-        errors.append(invalid_value(f"{at}.name", name, why))
-    for index, rule in enumerate(hook.get("rules") or ()):
-        where = f"{at}.rules[{index}]"
-        for key in ("operations", "apiGroups", "apiVersions", "resources"):
-            if not rule.get(key):
-                errors.append(required(f"{where}.{key}"))
-        for position, operation in enumerate(rule.get("operations") or ()):
-            if operation not in _OPERATIONS:
-                errors.append(not_supported(f"{where}.operations[{position}]", operation, _OPERATIONS))
-    for key, allowed in (("failurePolicy", ("Fail", "Ignore")), ("matchPolicy", ("Equivalent", "Exact"))):
-        if hook.get(key) is not None and hook[key] not in allowed:
-            errors.append(not_supported(f"{at}.{key}", hook[key], allowed))
-    effects, allowed = hook.get("sideEffects"), ("None", "NoneOnDryRun")
-    if effects is None:
-        errors.append(required(f"{at}.sideEffects", f"must specify one of {', '.join(allowed)}"))
-    elif effects not in allowed:
-        errors.append(not_supported(f"{at}.sideEffects", effects, allowed))
-    timeout = hook.get("timeoutSeconds")
-    if timeout is not None and not 1 <= timeout <= 30:
-        why = "the timeout value must be between 1 and 30 seconds"
-        errors.append(invalid_value(f"{at}.timeoutSeconds", timeout, why))
-    for key in ("namespaceSelector", "objectSelector"):
-        label_selector(errors, f"{at}.{key}", hook.get(key))
-    _client_config(errors, f"{at}.clientConfig", hook.get("clientConfig") or {})
-    versions = hook.get("admissionReviewVersions") or []
-    if not versions:
-        errors.append(required(f"{at}.admissionReviewVersions", "must specify one of v1, v1beta1"))
-    elif not {"v1", "v1beta1"} & set(versions):
-        why = "must include at least one of v1, v1beta1"
-        errors.append(invalid_value(f"{at}.admissionReviewVersions", versions, why))
-
-
-def webhook_configuration(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
-    names: set[str] = set()
-    for index, hook in enumerate(new.get("webhooks") or ()):
-        _webhook(errors, f"webhooks[{index}]", hook)
-        name = hook.get("name") or ""
-        if name and name in names:
-            errors.append(duplicate(f"webhooks[{index}].name", name))
-        names.add(name)
 
 
 def api_service(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:

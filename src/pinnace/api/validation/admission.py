@@ -1,0 +1,442 @@
+"""Admission webhooks and policies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pinnace.api import formats as f
+from pinnace.api.errors import (
+    FieldError,
+    duplicate,
+    forbidden_field,
+    invalid_value,
+    not_supported,
+    required,
+    too_many,
+)
+from pinnace.api.patches.json_patch import equal
+from pinnace.api.types import Object
+from pinnace.api.validation.metadata import label_selector, wrong
+
+if TYPE_CHECKING:
+    from pinnace.api.cel.types import Type
+
+Errors = list[FieldError]
+_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_SCOPES = ("*", "Cluster", "Namespaced")
+_REVIEWS = ("v1", "v1beta1")
+_EFFECTS = ("None", "NoneOnDryRun")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
+_ACTIONS = ("Audit", "Deny", "Warn")
+MAX_CONDITIONS, MAX_ANNOTATIONS, LONGEST_ANNOTATION = 64, 20, 5 * 1024
+_IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_RESERVED = frozenset(
+    "true false null in as break const continue else for function if import let loop package namespace return var "  # noqa: SIM905
+    "void while".split()
+)
+_FORM = "; desired format: https://host[/path]"
+
+
+def client_config(errors: Errors, at: str, config: Object) -> None:
+    url, service = config.get("url"), config.get("service")
+    if (url is None) == (service is None):
+        errors.append(required(at, "exactly one of url or service is required"))
+    elif url is not None:
+        _url(errors, f"{at}.url", url)
+    else:
+        _service(errors, f"{at}.service", service or {})
+
+
+def _url(errors: Errors, at: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        errors.append(required(at, f"url must be a valid URL: {error}{_FORM}"))
+        return
+    if parts.scheme != "https":
+        errors.append(invalid_value(at, parts.scheme, f"'https' is the only allowed URL scheme{_FORM}"))
+    if not parts.netloc:
+        errors.append(invalid_value(at, parts.netloc, f"host must be specified{_FORM}"))
+    if "@" in parts.netloc:
+        user = parts.netloc.rpartition("@")[0]
+        errors.append(invalid_value(at, user, "user information is not permitted in the URL"))
+    if parts.fragment:
+        errors.append(invalid_value(at, parts.fragment, "fragments are not permitted in the URL"))
+    if parts.query:
+        errors.append(invalid_value(at, parts.query, "query parameters are not permitted in the URL"))
+
+
+def _service(errors: Errors, at: str, service: Object) -> None:
+    for key in ("name", "namespace"):
+        if not service.get(key):
+            errors.append(required(f"{at}.{key}"))
+    port = service.get("port")
+    if port is not None and (problems := f.port_number(port)):
+        errors.append(invalid_value(f"{at}.port", port, f"port is not valid: {', '.join(problems)}"))
+    path = service.get("path") or "/"
+    if path == "/":
+        return
+    if path == "//":
+        errors.append(invalid_value(f"{at}.path", path, "segment[0] may not be empty"))
+        return
+    if not path.startswith("/"):
+        errors.append(invalid_value(f"{at}.path", path, "must start with a '/'"))
+    for index, step in enumerate(path[1:].removesuffix("/").split("/")):
+        if not step:
+            errors.append(invalid_value(f"{at}.path", path, f"segment[{index}] may not be empty"))
+            continue
+        wrong(errors, f"{at}.path", path, [f"segment[{index}]: {why}" for why in f.dns_subdomain(step)])
+
+
+def _resources(errors: Errors, at: str, resources: list[str]) -> None:
+    if not resources:
+        errors.append(required(at))
+    all_parts, all_resources = set(), set()
+    plain = False
+    for index, text in enumerate(resources):
+        if not text:
+            errors.append(required(f"{at}[{index}]"))
+            continue
+        resource, slash, part = text.partition("/")
+        if not slash:
+            plain = text != "*"
+            continue
+        if resource in all_parts:
+            why = f"if '{resource}/*' is present, must not specify {text}"
+            errors.append(invalid_value(f"{at}[{index}]", text, why))
+        if part in all_resources:
+            errors.append(invalid_value(f"{at}[{index}]", text, f"if '*/{part}' is present, must not specify {text}"))
+        if part == "*":
+            all_parts.add(resource)
+        if resource == "*":
+            all_resources.add(part)
+    if len(resources) > 1 and "*/*" in resources:
+        errors.append(invalid_value(at, resources, "if '*/*' is present, must not specify other resources"))
+    if "*" in resources and plain:
+        why = "if '*' is present, must not specify other resources without subresources"
+        errors.append(invalid_value(at, resources, why))
+
+
+def _rule(errors: Errors, at: str, rule: Object) -> None:
+    for key, what in (("operations", "operations"), ("apiGroups", "API groups"), ("apiVersions", "API versions")):
+        items = rule.get(key) or []
+        if not items:
+            errors.append(required(f"{at}.{key}"))
+        if len(items) > 1 and "*" in items:
+            errors.append(invalid_value(f"{at}.{key}", items, f"if '*' is present, must not specify other {what}"))
+        for index, item in enumerate(items):
+            if key == "operations" and item not in _OPERATIONS:
+                errors.append(not_supported(f"{at}.{key}[{index}]", item, _OPERATIONS))
+            if key == "apiVersions" and not item:
+                errors.append(required(f"{at}.{key}[{index}]"))
+    _resources(errors, f"{at}.resources", rule.get("resources") or [])
+    if rule.get("scope") is not None and rule["scope"] not in _SCOPES:
+        errors.append(not_supported(f"{at}.scope", rule["scope"], _SCOPES))
+
+
+def _choice(errors: Errors, at: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        errors.append(not_supported(at, value, allowed))
+
+
+def _reviews(errors: Errors, at: str, versions: list[str]) -> None:
+    if not versions:
+        errors.append(required(at, f"must specify one of {', '.join(_REVIEWS)}"))
+        return
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        if version in seen:
+            errors.append(invalid_value(f"{at}[{index}]", version, "duplicate version"))
+            continue
+        seen.add(version)
+        wrong(errors, f"{at}[{index}]", version, f.dns_1035_label(version))
+    if not seen & set(_REVIEWS):
+        errors.append(invalid_value(at, versions, f"must include at least one of {', '.join(_REVIEWS)}"))
+
+
+def _webhook(errors: Errors, at: str, hook: Object, old_conditions: object) -> None:
+    name = hook.get("name") or ""
+    if not name:
+        errors.append(required(f"{at}.name"))
+    elif problems := f.dns_subdomain(name):
+        errors.append(invalid_value(f"{at}.name", name, ",".join(problems)))
+    elif name.count(".") < 2:
+        why = "should be a domain with at least three segments separated by dots"
+        errors.append(invalid_value(f"{at}.name", name, why))
+    for index, rule in enumerate(hook.get("rules") or ()):
+        _rule(errors, f"{at}.rules[{index}]", rule)
+    _choice(errors, f"{at}.failurePolicy", hook.get("failurePolicy"), ("Fail", "Ignore"))
+    _choice(errors, f"{at}.matchPolicy", hook.get("matchPolicy"), ("Equivalent", "Exact"))
+    if hook.get("sideEffects") is None:
+        errors.append(required(f"{at}.sideEffects", f"must specify one of {', '.join(_EFFECTS)}"))
+    _choice(errors, f"{at}.sideEffects", hook.get("sideEffects"), _EFFECTS)
+    timeout = hook.get("timeoutSeconds")
+    if timeout is not None and not 1 <= timeout <= 30:
+        why = "the timeout value must be between 1 and 30 seconds"
+        errors.append(invalid_value(f"{at}.timeoutSeconds", timeout, why))
+    for key in ("namespaceSelector", "objectSelector"):
+        label_selector(errors, f"{at}.{key}", hook.get(key))
+    _choice(errors, f"{at}.reinvocationPolicy", hook.get("reinvocationPolicy"), ("IfNeeded", "Never"))
+    client_config(errors, f"{at}.clientConfig", hook.get("clientConfig") or {})
+    conditions = hook.get("matchConditions")
+    if conditions and not equal(conditions, old_conditions):
+        from pinnace.api import admission
+
+        known = admission.names(params=False, authorizer=True)
+        _conditions(errors, f"{at}.matchConditions", conditions, known)
+
+
+def webhook_configuration(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
+    names: set[str] = set()
+    before = (old or {}).get("webhooks") or []
+    for index, hook in enumerate(new.get("webhooks") or ()):
+        held = before[index].get("matchConditions") if index < len(before) else None
+        _webhook(errors, f"webhooks[{index}]", hook, held)
+        _reviews(errors, f"webhooks[{index}].admissionReviewVersions", hook.get("admissionReviewVersions") or [])
+        name = hook.get("name") or ""
+        if name and name in names:
+            errors.append(duplicate(f"webhooks[{index}].name", name))
+        names.add(name)
+
+
+def _conditions(errors: Errors, at: str, conditions: list[Object], known: Mapping[str, Type]) -> None:
+    from pinnace.api.cel import BOOL
+
+    names: set[str] = set()
+    if len(conditions) > MAX_CONDITIONS:
+        errors.append(too_many(at, len(conditions), MAX_CONDITIONS))
+    for index, condition in enumerate(conditions):
+        where = f"{at}[{index}]"
+        text, name = (condition.get("expression") or "").strip(), condition.get("name") or ""
+        if not text:
+            errors.append(required(f"{where}.expression"))
+        else:
+            _expression(errors, f"{where}.expression", text, known, BOOL)
+        if not name:
+            errors.append(required(f"{where}.name"))
+            continue
+        wrong(errors, f"{where}.name", name, f.label_key(name))
+        if name in names:
+            errors.append(duplicate(f"{where}.name", name))
+        names.add(name)
+
+
+def _expression(errors: Errors, at: str, text: str, known: Mapping[str, Type], *wanted: Type) -> Type | None:
+    """The type that it gives; None if it does not compile."""
+    from pinnace.api import admission
+
+    try:
+        return admission.compiled(text, known, wanted).result
+    except admission.ExpressionError as error:
+        errors.append(invalid_value(at, text, str(error)))
+        return None
+
+
+def match_resources(errors: Errors, at: str, resources: Object) -> None:
+    for key, allowed in (("matchPolicy", ("Equivalent", "Exact")),):
+        _choice(errors, f"{at}.{key}", resources.get(key), allowed)
+    for key in ("namespaceSelector", "objectSelector"):
+        label_selector(errors, f"{at}.{key}", resources.get(key))
+    for key in ("resourceRules", "excludeResourceRules"):
+        for index, rule in enumerate(resources.get(key) or ()):
+            where = f"{at}.{key}[{index}]"
+            names: set[str] = set()
+            for position, name in enumerate(rule.get("resourceNames") or ()):
+                wrong(errors, f"{where}.resourceNames[{position}]", name, f.path_segment(name))
+                if name in names:
+                    errors.append(duplicate(f"{where}.resourceNames[{position}]", name))
+                names.add(name)
+            _rule(errors, where, rule)
+
+
+def _param_kind(errors: Errors, at: str, kind: Object) -> None:
+    api_version, name = kind.get("apiVersion") or "", kind.get("kind") or ""
+    group, _, version = api_version.rpartition("/")
+    if not api_version:
+        errors.append(required(f"{at}.apiVersion"))
+    elif api_version.count("/") > 1:
+        errors.append(invalid_value(f"{at}.apiVersion", api_version, f"unexpected GroupVersion string: {api_version}"))
+    else:
+        if group and (problems := f.dns_subdomain(group)):
+            errors.append(invalid_value(f"{at}.apiVersion", group, ",".join(problems)))
+        if not version:
+            errors.append(invalid_value(f"{at}.apiVersion", api_version, "version must be specified"))
+        elif problems := f.dns_1035_label(version):
+            errors.append(invalid_value(f"{at}.apiVersion", version, ",".join(problems)))
+    if not name:
+        errors.append(required(f"{at}.kind"))
+    elif problems := f.dns_1035_label(name.lower()):
+        why = f"may have mixed case, but should otherwise match: {','.join(problems)}"
+        errors.append(invalid_value(f"{at}.kind", name, why))
+
+
+class _Names:
+    """What a policy's expressions may use; its variables are added as they are found."""
+
+    def __init__(self, spec: Object) -> None:
+        self._params = spec.get("paramKind") is not None
+        self._variables: dict[str, Type] = {}
+
+    def add(self, name: str, result: Type) -> None:
+        self._variables[name] = result
+
+    def known(self, *, authorizer: bool = True) -> dict[str, Type]:
+        from pinnace.api import admission
+
+        return admission.names(params=self._params, authorizer=authorizer, variables=self._variables)
+
+
+def policy_spec(errors: Errors, spec: Object, old: Object) -> _Names:
+    """What both kinds of policies have."""
+    if spec.get("failurePolicy") is None:
+        errors.append(required("spec.failurePolicy"))
+    _choice(errors, "spec.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
+    if spec.get("paramKind") is not None:
+        _param_kind(errors, "spec.paramKind", spec["paramKind"])
+    constraints = spec.get("matchConstraints")
+    if constraints is None:
+        errors.append(required("spec.matchConstraints"))
+    else:
+        match_resources(errors, "spec.matchConstraints", constraints)
+        if not constraints.get("resourceRules"):
+            errors.append(required("spec.matchConstraints.resourceRules"))
+    names = _Names(spec)
+    found: Errors = []
+    for index, variable in enumerate(spec.get("variables") or ()):
+        _variable(found, f"spec.variables[{index}]", variable, names)
+    unchanged = all(equal(spec.get(key), old.get(key)) for key in ("matchConditions", "paramKind"))
+    if spec.get("matchConditions") and not unchanged:
+        known = {name: type for name, type in names.known().items() if name != "variables"}
+        _conditions(errors, "spec.matchConditions", spec["matchConditions"], known)
+    errors += found
+    return names
+
+
+def _variable(errors: Errors, at: str, variable: Object, names: _Names) -> None:
+    name, text = variable.get("name") or "", variable.get("expression") or ""
+    if not name.strip():
+        errors.append(required(f"{at}.name", "name is not specified"))
+    elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
+        errors.append(invalid_value(f"{at}.name", name, "name is not a valid CEL identifier"))
+    if not text.strip():
+        errors.append(required(f"{at}.expression", "expression is not specified"))
+        return
+    result = _expression(errors, f"{at}.expression", text, names.known())
+    if result is not None:
+        names.add(name, result)
+
+
+def validating_policy(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
+    if subresource == "status":
+        return
+    spec = new.get("spec") or {}
+    names = policy_spec(errors, spec, (old or {}).get("spec") or {})
+    validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
+    if not validations and not annotations:
+        why = "validations or auditAnnotations must contain at least one item"
+        errors += [required("spec.validations", why), required("spec.auditAnnotations", why)]
+    for index, validation in enumerate(validations):
+        _validation(errors, f"spec.validations[{index}]", validation, names)
+    keys: set[str] = set()
+    if len(annotations) > MAX_ANNOTATIONS:
+        why = f"must not have more than {MAX_ANNOTATIONS} auditAnnotations"
+        errors.append(invalid_value("spec.auditAnnotations", annotations, why))
+    for index, annotation in enumerate(annotations):
+        at = f"spec.auditAnnotations[{index}]"
+        _annotation(errors, at, new, annotation, names)
+        if annotation.get("key") in keys:
+            errors.append(duplicate(f"{at}.key", annotation["key"]))
+        keys.add(annotation.get("key") or "")
+
+
+def _validation(errors: Errors, at: str, validation: Object, names: _Names) -> None:
+    from pinnace.api.cel import BOOL, STRING
+
+    text, said = validation.get("expression") or "", validation.get("messageExpression") or ""
+    message = validation.get("message") or ""
+    if not text.strip():
+        errors.append(required(f"{at}.expression", "expression is not specified"))
+    else:
+        _expression(errors, f"{at}.expression", text, names.known(), BOOL)
+    if said and not said.strip():
+        errors.append(invalid_value(f"{at}.messageExpression", said, "must be non-empty if specified"))
+    elif said:
+        _expression(errors, f"{at}.messageExpression", said, names.known(authorizer=False), STRING)
+    if message and not message.strip():
+        errors.append(invalid_value(f"{at}.message", message, "message must be non-empty if specified"))
+    elif "\n" in message.strip() or "\r" in message.strip():
+        errors.append(invalid_value(f"{at}.message", message, "message must not contain line breaks"))
+    _choice(errors, f"{at}.reason", validation.get("reason"), _REASONS)
+
+
+def _annotation(errors: Errors, at: str, policy: Object, annotation: Object, names: _Names) -> None:
+    from pinnace.api.cel import STRING
+    from pinnace.api.cel.types import NULL
+
+    name, key = (policy.get("metadata") or {}).get("name") or "", annotation.get("key") or ""
+    if name:
+        wrong(errors, f"{at}.key", f"{name}/{key}", f.label_key(f"{name}/{key}"))
+    else:
+        errors.append(invalid_value(f"{at}.key", key, "requires metadata.name be non-empty"))
+    text = (annotation.get("valueExpression") or "").strip()
+    if not text:
+        errors.append(required(f"{at}.valueExpression", "valueExpression is not specified"))
+    elif len(text.encode()) > LONGEST_ANNOTATION:
+        errors.append(required(f"{at}.valueExpression", f"must not exceed {LONGEST_ANNOTATION} bytes in length"))
+    else:
+        _expression(errors, f"{at}.valueExpression", text, names.known(), STRING, NULL)
+
+
+def binding(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
+    """Of a MutatingAdmissionPolicy."""
+    spec = new.get("spec") or {}
+    name = spec.get("policyName") or ""
+    if not name:
+        errors.append(required("spec.policyName"))
+    else:
+        wrong(errors, "spec.policyName", name, f.dns_subdomain(name))
+    if spec.get("paramRef") is not None:
+        _param_ref(errors, "spec.paramRef", spec["paramRef"])
+    if spec.get("matchResources") is not None:
+        match_resources(errors, "spec.matchResouces", spec["matchResources"])  # as upstream spells it
+
+
+def validating_binding(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
+    binding(errors, new, old, subresource)
+    actions = (new.get("spec") or {}).get("validationActions") or []
+    at = "spec.validationActions"
+    for index, action in enumerate(actions):
+        _choice(errors, f"{at}[{index}]", action, _ACTIONS)
+        if action in actions[:index]:
+            errors.append(duplicate(f"{at}[{index}]", action))
+    if "Deny" in actions and "Warn" in actions:
+        why = (
+            "must not contain both Deny and Warn (repeating the same validation failure information in the API "
+            "response and headers serves no purpose)"
+        )
+        errors.append(invalid_value(at, actions, why))
+    if not actions:
+        errors.append(required(at, "at least one validation action is required"))
+
+
+def _param_ref(errors: Errors, at: str, reference: Object) -> None:
+    name, selector = reference.get("name") or "", reference.get("selector")
+    exclusive = "name and selector are mutually exclusive"
+    if name:
+        wrong(errors, f"{at}.name", name, f.path_segment(name))
+        if selector is not None:
+            errors.append(forbidden_field(f"{at}.name", exclusive))
+    if selector is not None:
+        label_selector(errors, f"{at}.selector", selector)
+        if name:
+            errors.append(forbidden_field(f"{at}.selector", exclusive))
+    if not name and selector is None:
+        errors.append(required(at, "one of name or selector must be specified"))
+    action = reference.get("parameterNotFoundAction")
+    if not action:
+        errors.append(required(f"{at}.parameterNotFoundAction"))
+    else:
+        _choice(errors, f"{at}.parameterNotFoundAction", action, ("Deny", "Allow"))
