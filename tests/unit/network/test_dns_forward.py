@@ -160,7 +160,7 @@ async def test_nobody_to_ask(case: Case) -> None:
 async def test_a_silent_server_is_given_up(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "PATIENCE", 0.02)
     case.upstream.answer = lambda query: None
-    with pytest.raises(ForwardError, match=r"127\.0\.0\.1: no answer"):
+    with pytest.raises(ForwardError, match=r"127\.0\.0\.1: timed out after"):
         await case.ask("www.example.org")
 
 

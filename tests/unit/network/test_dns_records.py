@@ -225,3 +225,18 @@ def test_the_domain_itself(view: View) -> None:
     assert data(ask(view, "cluster.local", wire.NS)) == ["ns.dns.cluster.local"]
     assert data(ask(view, "dns-version.cluster.local", wire.TXT)) == ["1.1.0"]
     assert ask(view, "cluster.local", wire.AXFR).rcode == wire.REFUSED
+
+
+def test_no_more_endpoints_than_can_be_told(service: Maker, slice: Maker) -> None:
+    """Those of slices that the view names first; a single one is found wherever it is."""
+    headless = service("many", "None", ports=[])
+    headless["metadata"] = {"name": "many", "namespace": "shop"}
+    slices = [slice(*(f"10.244.{s}.{n}" for n in range(100)), service="many", ports=[]) for s in range(5)]
+    name = "many.shop.svc.cluster.local"
+    found = ZONE.answer(View([headless], slices), name, wire.A, 7, 150)
+    assert found is not None and len(found.answers) == 200
+    assert {str(record.data).split(".")[2] for record in found.answers} == {"0", "1"}
+    whole = ZONE.answer(View([headless], slices), name, wire.A, 7)
+    assert whole is not None and len(whole.answers) == 500
+    one = ZONE.answer(View([headless], slices), f"10-244-4-99.{name}", wire.A, 7, 150)
+    assert one is not None and [record.data for record in one.answers] == ["10.244.4.99"]

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
@@ -30,6 +31,7 @@ class View:
 
     def __init__(self) -> None:
         self.held: Object | None = None
+        self.of_it: list[Object] = []
 
     def namespace_exists(self, name: str) -> bool:
         return name == "shop"
@@ -38,7 +40,7 @@ class View:
         return self.held
 
     def slices(self, namespace: str, name: str) -> Iterable[Object]:
-        return ()
+        return self.of_it
 
     def services_at(self, address: str) -> Iterable[Object]:
         return ()
@@ -84,6 +86,20 @@ async def test_an_object_that_cannot_be_answered_for_hurts_nobody_else(
     assert (await case.ask("web.shop.svc.cluster.local")).rcode() == dns.rcode.SERVFAIL
     case.view.held = service()
     assert (await case.ask("web.shop.svc.cluster.local")).answer[0][0].to_text() == "10.96.0.20"
+
+
+async def test_everybody_is_told_of_some_of_very_many(case: Case, service: Maker, slice: Maker) -> None:
+    case.view.held = service(cluster_ip="None", ports=[])
+    case.view.of_it = [slice(*(f"10.244.{s}.{n}" for n in range(100)), ports=[]) for s in range(100)]
+    name = "web.shop.svc.cluster.local"
+    first, second = [await case.ask(name) for _ in range(2)]
+    assert all(answer.flags & dns.flags.TC and len(answer.answer[0]) == 29 for answer in (first, second))
+    assert set(first.answer[0]) != set(second.answer[0])
+    reader, writer = await asyncio.open_connection("127.0.0.1", case.server.port)
+    writer.write(dns.message.make_query(name, "A").to_wire(prepend_length=True))
+    whole = dns.message.from_wire(await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big")))
+    writer.close()
+    assert whole.flags & dns.flags.TC and len(whole.answer[0]) > 4000, "as many as a message of TCP holds"
 
 
 async def test_without_name_servers_other_names_fail_at_once(case: Case) -> None:

@@ -74,17 +74,18 @@ class Zone:
     domain: str
     dns_address: str
 
-    def answer(self, view: View, name: str, type: int, serial: int) -> Answer | None:
-        """The answer to a question; None if it is not the cluster's to answer."""
+    def answer(self, view: View, name: str, type: int, serial: int, most: int = wire.TCP_LIMIT) -> Answer | None:
+        """The answer to a question; None if it is not the cluster's to answer. Of more than ``most`` endpoints of a
+        headless Service it has some, and more than these: those of the slices that ``view`` names first."""
         if name == self.domain or name.endswith("." + self.domain):
-            return self._inside(view, name, type, serial)
+            return self._inside(view, name, type, serial, most)
         if name.endswith((".in-addr.arpa", ".ip6.arpa")):
             return self._reverse(view, name, type)
         return None
 
     # -- names
 
-    def _inside(self, view: View, name: str, type: int, serial: int) -> Answer:
+    def _inside(self, view: View, name: str, type: int, serial: int, most: int) -> Answer:
         if type in (wire.AXFR, wire.IXFR):
             return Answer(wire.REFUSED)
         soa = Record(
@@ -92,7 +93,7 @@ class Zone:
         )
         found = self._special(name, type, soa)
         if found is None:
-            found = self._service(view, name, type)
+            found = self._service(view, name, type, most)
         if found.rcode == wire.NXDOMAIN or not found.answers:
             return Answer(found.rcode, authority=(soa,))
         return found
@@ -118,19 +119,19 @@ class Zone:
             return Answer(answers=(Record(name, wire.TXT, TTL, VERSION),) if type == wire.TXT else ())
         return None
 
-    def _service(self, view: View, name: str, type: int) -> Answer:
-        targets = self._targets(view, name)
+    def _service(self, view: View, name: str, type: int, most: int) -> Answer:
+        targets = self._targets(view, name, most)
         if targets is None:
             return Answer(wire.NXDOMAIN)
         if targets and targets[0].alias:
-            return self._alias(view, name, type, targets[0].alias)
+            return self._alias(view, name, type, targets[0].alias, most)
         if type in (wire.A, wire.AAAA):
             return Answer(answers=tuple(_addresses(name, type, (target.address for target in targets))))
         if type == wire.SRV:
             return _ports(name, [target for target in targets if target.port >= 0])
         return Answer()
 
-    def _targets(self, view: View, name: str) -> list[_Target] | None:
+    def _targets(self, view: View, name: str, most: int) -> list[_Target] | None:
         """What a name inside the domain stands for: nothing ([]) if it only leads to others, None if it does not
         exist."""
         labels = name[: -len(self.domain) - 1].split(".")
@@ -151,9 +152,9 @@ class Zone:
         service = view.service(namespace, leaf)
         if service is None or len(labels) > 2:
             return None
-        return self._of_service(view, service, labels)
+        return self._of_service(view, service, labels, most)
 
-    def _of_service(self, view: View, service: Object, labels: list[str]) -> list[_Target] | None:
+    def _of_service(self, view: View, service: Object, labels: list[str], most: int) -> list[_Target] | None:
         own = f"{meta.name(service)}.{meta.namespace(service)}.svc.{self.domain}"
         spec = service["spec"]
         if spec.get("type") == "ExternalName":
@@ -162,19 +163,22 @@ class Zone:
         endpoint = labels[0] if len(labels) == 1 else ""
         port, protocol = (label.removeprefix("_") for label in labels) if len(labels) == 2 else ("", "")
         if spec.get("clusterIP") == "None" or endpoint:
-            slices = view.slices(meta.namespace(service), meta.name(service))
-            found = [
-                _Target(f"{hostname}.{own}", address, number)
-                for hostname, address, ports in _endpoints(slices)
-                if not endpoint or hostname == endpoint
-                for number in _numbers(ports, port, protocol, bare=not labels or bool(endpoint))
-            ]
-            return sorted(set(found)) or None
+            found: set[_Target] = set()
+            for slice in view.slices(meta.namespace(service), meta.name(service)):
+                found.update(
+                    _Target(f"{hostname}.{own}", address, number)
+                    for hostname, address, ports in _endpoints((slice,))
+                    if not endpoint or hostname == endpoint
+                    for number in _numbers(ports, port, protocol, bare=not labels or bool(endpoint))
+                )
+                if len(found) > most:
+                    break
+            return sorted(found) or None
         numbers = list(_numbers(spec.get("ports") or (), port, protocol, bare=False))
         addresses = spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
         return [_Target(own, address, number) for number in numbers for address in addresses if address] or None
 
-    def _alias(self, view: View, name: str, type: int, alias: str) -> Answer:
+    def _alias(self, view: View, name: str, type: int, alias: str, most: int) -> Answer:
         """The answer to a question about an ExternalName."""
         records: list[Record] = []
         seen = {name}
@@ -185,7 +189,7 @@ class Zone:
             seen.add(alias)
             if not alias.endswith("." + self.domain):
                 return Answer(answers=tuple(records), chase=alias if type in (wire.A, wire.AAAA) else "")
-            targets = self._targets(view, alias) or []
+            targets = self._targets(view, alias, most) or []
             if targets and targets[0].alias:
                 name, alias = alias, targets[0].alias
                 continue

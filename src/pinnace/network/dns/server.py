@@ -1,7 +1,8 @@
 """The cluster's DNS server: UDP and TCP on one address.
 
 Bounds: ``CONNECTIONS`` TCP connections, each closed after ``IDLE`` seconds without a question; questions are at most
-``QUESTION`` bytes. What is no question gets no answer, or FORMERR if it has an id to answer to.
+``QUESTION`` bytes. What is no question gets no answer, or FORMERR if it has an id to answer to. Answers are made of no
+more endpoints than fit: of a headless Service of thousands each client is told of some.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from random import Random
 from typing import Protocol
 
 from pinnace.core.clock import Clock, timeout
+from pinnace.core.cooperate import aside
 from pinnace.core.supervisor import Tasks
 from pinnace.network.dns import records, wire
 from pinnace.network.dns.forward import Forwarder, ForwardError
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 CONNECTIONS = 500
 IDLE = 10.0
 QUESTION = 4096
+#: Bytes of the shortest record: a name said before, and an IPv4 address.
+_RECORD = 16
 #: Where it listens if another server has port 53 of all addresses.
 OTHER_PORT = 10053
 
@@ -105,7 +109,7 @@ class DnsServer:
                 query = wire.read_query(data)
                 if query is None:
                     return
-                answer = self._at_once(query, wire.TCP_LIMIT)
+                answer = await aside(self._at_once, query, wire.TCP_LIMIT)  # it may be of thousands of records
                 if answer is None:
                     answer = await self._outside(data, query, wire.TCP_LIMIT, tcp=True)
                 async with timeout(self._clock, IDLE):
@@ -123,7 +127,7 @@ class DnsServer:
         """The answer to what needs nobody else; None for the rest."""
         if query.problem:
             return wire.write_answer(query, query.problem, limit)
-        answer = self._zone.answer(self._view, query.name, query.type, self._view.serial)
+        answer = self._zone.answer(self._view, query.name, query.type, self._view.serial, limit // _RECORD)
         if answer is None or answer.chase:
             return None
         try:
@@ -137,18 +141,17 @@ class DnsServer:
             query,
             answer.rcode,
             limit,
-            answers=self._shuffled(answer.answers),
+            answers=self._shuffled(answer.answers, limit // _RECORD + 1),
             authority=answer.authority,
             additional=answer.additional,
             authoritative=answer.rcode != wire.REFUSED,
         )
 
-    def _shuffled(self, answers: tuple[Record, ...]) -> list[Record]:
-        """Aliases first, then addresses in any order: clients take the first."""
+    def _shuffled(self, answers: tuple[Record, ...], most: int) -> list[Record]:
+        """Aliases first, then at most so many addresses in any order: clients take the first."""
         aliases = [record for record in answers if record.type == wire.CNAME]
         others = [record for record in answers if record.type != wire.CNAME]
-        self._random.shuffle(others)
-        return aliases + others
+        return aliases + self._random.sample(others, min(len(others), most))
 
     async def _outside(self, data: bytes, query: Query, limit: int, *, tcp: bool) -> bytes:
         answer = self._zone.answer(self._view, query.name, query.type, self._view.serial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from random import Random
 
 from pinnace.api import meta
 from pinnace.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
@@ -15,10 +16,11 @@ _BY_ADDRESS = "address"
 
 
 class InformedView:
-    """Implements ``records.View``. ``serial`` is the time of the last change, in whole seconds."""
+    """Implements ``records.View``, slices in any order. ``serial`` is the time of the last change, in whole seconds."""
 
     def __init__(self, informers: Informers, clock: Clock) -> None:
         self._clock = clock
+        self._random = Random()
         self.serial = int(clock.now())
         self._namespaces = informers.of(NAMESPACES)
         self._services = informers.of(SERVICES)
@@ -43,7 +45,9 @@ class InformedView:
         return self._services.get(name, namespace)
 
     def slices(self, namespace: str, name: str) -> Iterable[Object]:
-        return slices_of(self._slices, f"{namespace}/{name}")
+        found = slices_of(self._slices, f"{namespace}/{name}")
+        self._random.shuffle(found)
+        return found
 
     def services_at(self, address: str) -> Iterable[Object]:
         return self._services.indexed(_BY_ADDRESS, address)
