@@ -174,7 +174,7 @@ def spare_collector() -> None:
     are hardly ever looked at: that takes half a second with 5,000 nodes, and of the 1.8 million containers that making
     these and as many Pods allocates, 224 objects are cycles that outlive the small steps."""
     gc.freeze()
-    gc.set_threshold(2_000, 5, 5_000)
+    gc.set_threshold(1_000, 5, 10_000)
 
 
 #: The paths served below the roots of which more than the root itself is listed at ``/``.

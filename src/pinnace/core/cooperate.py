@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar, TypeVarTuple
 
+from pinnace.core.clock import Clock
+
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
@@ -35,3 +37,33 @@ async def aside(work: Callable[[*Arguments], Result], *arguments: *Arguments) ->
 @cache
 def _thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="aside")
+
+
+#: What one turn of the event loop may begin.
+TURN_SECONDS = 0.002
+TURN_TASKS = 8
+
+
+class Turn:
+    """How much of what comes in is taken up in one turn of the event loop: hundreds of clients may speak at once. Who
+    finds it ``full`` leaves what came where it is; the loop tells of it again. Whoever begins a task says so, since it
+    runs in the next turn with all others begun in this one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.begun = 0
+        self._clock = clock
+        self._until = 0.0
+        self._on = False
+
+    @property
+    def full(self) -> bool:
+        if self._on:
+            return self.begun >= TURN_TASKS or self._clock.monotonic() > self._until
+        self._on = True
+        self.begun = 0
+        self._until = self._clock.monotonic() + TURN_SECONDS
+        asyncio.get_running_loop().call_soon(self._over)
+        return False
+
+    def _over(self) -> None:
+        self._on = False

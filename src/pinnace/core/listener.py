@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pinnace.core.clock import Clock, Timer
+from pinnace.core.cooperate import Turn
 from pinnace.core.tls import Handshake, TlsTransport
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,9 @@ log = logging.getLogger(__name__)
 PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 BACKLOG = 1024
 #: Clients taken in before others have their turn.
-AT_ONCE = 64
+AT_ONCE = 16
 #: Steps of handshakes taken before others have their turn: each takes some 0.3 ms.
-HANDSHAKES_AT_ONCE = 8
+HANDSHAKES_AT_ONCE = 4
 #: Looks by ``sweep`` that a client survives without a first byte, a whole handshake, or taking a refusal.
 PATIENCE = 6
 #: Seconds without accepting when the process has no file descriptors left.
@@ -34,7 +35,8 @@ PAUSE = 1.0
 
 
 class Listener:
-    """``connected`` makes the protocol of a client. At most ``room()`` more clients are taken in; others are closed."""
+    """``connected`` makes the protocol of a client. At most ``room()`` more clients are taken in; others are closed.
+    Listeners of one server share a ``turn``."""
 
     def __init__(
         self,
@@ -43,12 +45,14 @@ class Listener:
         clock: Clock,
         connected: Callable[[], asyncio.Protocol],
         room: Callable[[], int],
+        turn: Turn | None = None,
     ) -> None:
         self._socket = sock
         self._tls = tls
         self._clock = clock
         self._connected = connected
         self._room = room
+        self._turn = turn or Turn(clock)
         self._loop = asyncio.get_running_loop()
         self._silent: dict[socket.socket, int] = {}  # looks by ``sweep`` so far
         self._refused: dict[socket.socket, int] = {}
@@ -100,7 +104,7 @@ class Listener:
         except (BlockingIOError, InterruptedError):
             if client not in self._silent:
                 self._silent[client] = 0
-                self._loop.add_reader(client, self._look, client, name)
+                self._loop.add_reader(client, self._speaks, client, name)
             return
         except OSError:
             first = b""
@@ -117,6 +121,10 @@ class Listener:
             self._refuse(client, name)
         else:
             self._greet(self._tls, client, name)
+
+    def _speaks(self, client: socket.socket, name: str) -> None:
+        if not self._turn.full:  # else the loop calls again
+            self._look(client, name)
 
     async def _connect(self, client: socket.socket) -> None:
         await self._loop.connect_accepted_socket(self._connected, client)
@@ -141,6 +149,8 @@ class Listener:
             handshake = self._waiting.popleft()
             if handshake in self._greeted:
                 self._step(handshake)
+            if self._turn.full:
+                break
         if self._waiting:
             self._loop.call_soon(self._take_steps)
 
@@ -154,7 +164,7 @@ class Listener:
             return
         if made is not None:
             del self._greeted[handshake]
-            TlsTransport(made, self._connected(), self._clock)
+            TlsTransport(made, self._connected(), self._clock, self._turn)
 
     def _refuse(self, client: socket.socket, name: str) -> None:
         """Tell it in plain text. What it goes on sending is read away: a reset could overtake the answer."""

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pinnace.core.clock import Clock, Timer
+from pinnace.core.cooperate import Turn
 
 #: The most that a TLS record holds.
 RECORD = 16 * 1024
@@ -89,13 +90,15 @@ class TlsTransport(asyncio.Transport):
         "_reading",
         "_timer",
         "_tls",
+        "_turn",
         "_waiting",
         "_writing",
     )
 
-    def __init__(self, tls: ssl.SSLSocket, protocol: asyncio.Protocol, clock: Clock) -> None:
+    def __init__(self, tls: ssl.SSLSocket, protocol: asyncio.Protocol, clock: Clock, turn: Turn) -> None:
         super().__init__()
         self._tls = tls
+        self._turn = turn
         self._protocol: asyncio.Protocol | None = protocol
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -148,6 +151,8 @@ class TlsTransport(asyncio.Transport):
 
     def _readable(self) -> None:
         for _ in range(RECORDS_AT_ONCE):
+            if self._turn.full:
+                return  # the loop calls again
             try:
                 data = self._tls.read(RECORD)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):  # an answer to the client's new key goes out later

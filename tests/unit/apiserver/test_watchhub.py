@@ -91,3 +91,51 @@ async def test_joining_and_leaving_in_the_midst_of_a_hand_out() -> None:
         group.leave(outlet)
     assert hub.watchers == 0
     await store.close()
+
+
+async def test_who_comes_serves_nobody_else() -> None:
+    """Each of hundreds that come while others are written to would otherwise hold the loop for all of them."""
+    clock = Stepping()
+    store = open_memory(stamp=codec.stamp, clock=clock)
+    hub = WatchHub(store, clock)
+    group = hub.group("k", "/a/", "/a0", revisions)
+    early = [Outlet() for _ in range(400)]
+    for outlet in early:
+        group.join(outlet)
+    await write(store, "/a/1")
+    await asyncio.sleep(0)
+    await write(store, "/a/2")
+    served = [list(outlet.seen) for outlet in early]
+    assert [] in served
+    late, asking = Outlet(), early[0]
+    group.join(late)
+    group.catch_up(late)
+    group.catch_up(asking)
+    assert asking.seen == [1, 2], "before it is told that this is where it is"
+    assert [outlet.seen for outlet in early[1:]] == served[1:]
+    assert late.seen == []
+    await write(store, "/a/3")
+    for _ in range(600):
+        await asyncio.sleep(0)
+        await clock.advance(0.02)
+    assert all(outlet.seen == [1, 2, 3] for outlet in early)
+    assert late.seen == [3]
+    await store.close()
+
+
+async def test_of_what_was_gathered_a_newcomer_gets_the_newer_part() -> None:
+    clock = VirtualClock()
+    store = open_memory(stamp=codec.stamp, clock=clock)
+    hub = WatchHub(store, clock)
+    group = hub.group("k", "/a/", "/a0", revisions)
+    first, second = Outlet(), Outlet()
+    group.join(first)
+    group._rest_until = clock.monotonic() + 1.0  # both events go out together
+    await write(store, "/a/1")
+    group.join(second)
+    await write(store, "/a/2")
+    assert first.seen == second.seen == []
+    await clock.advance(2.0)
+    await clock.settle()
+    assert (first.seen, second.seen) == ([1, 2], [2])
+    await store.close()

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -38,6 +39,8 @@ BODY_BYTES = 3 * 1024 * 1024
 PIPELINED = 16
 #: Bytes written without a look at other connections.
 AT_ONCE = 1024 * 1024
+#: Tasks that sending a long list, or beginning a watch, counts for.
+LONG_ANSWER = 3
 #: A transport that holds more than this makes its writer wait.
 HIGH_WATER = 1024 * 1024
 
@@ -272,6 +275,7 @@ class Connection(asyncio.Protocol):
         if type(answer) is Response and self._written_whole(request, answer):
             self._done()
             return
+        self._server.turn.begun += 1 if type(answer) is CoroutineType else LONG_ANSWER
         self._task = asyncio.get_running_loop().create_task(self._finish(request, answer))
 
     async def _finish(self, request: Request, answer: Answer | Coroutine[Any, Any, Answer]) -> None:

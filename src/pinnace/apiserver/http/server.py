@@ -14,6 +14,7 @@ from pinnace.apiserver.request import Request
 from pinnace.apiserver.response import Answer
 from pinnace.core import listener
 from pinnace.core.clock import Clock, Timer
+from pinnace.core.cooperate import Turn
 from pinnace.core.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class HttpServer:
         self.clock = clock
         self.tls = tls
         self.tick = 0
+        self.turn = Turn(clock)
         self.stopping = False
         #: Answers given, by verb and code.
         self.answered: dict[tuple[str, int], int] = {}
@@ -68,7 +70,7 @@ class HttpServer:
     async def listen(self, host: str, port: int) -> tuple[str, int]:
         """Serve on an address; return the one it became (port 0 picks one). Raises OSError."""
         made = [
-            Listener(sock, self.tls, self.clock, lambda: Connection(self), self._room)
+            Listener(sock, self.tls, self.clock, lambda: Connection(self), self._room, self.turn)
             for sock in await listener.bind(host, port)
         ]
         self._listeners += made

@@ -124,7 +124,7 @@ class Watch:
         if self._outlet is None:
             return
         if self._group is not None:
-            self._group.flush()
+            self._group.catch_up(self._outlet)
         self._outlet.deliver(self.eye.single("BOOKMARK", self.bookmark(initial_end=initial_end)))
 
     def bookmark(self, *, initial_end: bool) -> Object:

@@ -1,9 +1,10 @@
 """Fan-out: one store watch and one rendering serve all watchers that look at the same thing in the same way.
 
 A ``Group`` is (key range, view). It gathers the events of one turn of the event loop, renders them once, and hands the
-same batch to each of its outlets. A new watcher first makes the group flush what it has gathered, then reads its own
-past from the store, then joins: it sees each event once, in order. Outlets are served in slices of ``SLICE_SECONDS``,
-so that no fan-out holds the event loop; meanwhile further events gather. After a hand-out the group rests for ``REST``
+same batch to each of its outlets. A new watcher reads its own past from the store, then joins: it is ``ahead`` of the
+group, and gets of what has been gathered only what is newer. So it sees each event once, in order, and nobody else is
+served because it came. Outlets are served in slices of ``SLICE_SECONDS``, so that no fan-out holds the event loop;
+meanwhile further events gather. After a hand-out the group rests for ``REST``
 times what it took, at most ``REST_SECONDS``: with many watchers events then go out several at a time, at a fraction of
 the cost, and whoever writes gets its turn.
 """
@@ -21,7 +22,7 @@ from pinnace.store.protocol import Event, Store, Watch
 #: Renders events into a batch for outlets; None if none of them is to be seen.
 Render = Callable[[Sequence[Event]], Any]
 
-SLICE_SECONDS = 0.004
+SLICE_SECONDS = 0.0025
 REST = 3.0
 REST_SECONDS = 0.010
 KEPT_SECONDS = 2.0
@@ -36,8 +37,10 @@ class Group:
         self._render = render
         self._outlets: dict[Outlet, None] = {}
         self._pending: list[Event] = []
-        self._batch: Any = None  # being handed out
+        self._events: Sequence[Event] = ()  # being handed out
+        self._batch: Any = None  # the same, rendered
         self._left: list[Outlet] = []  # who is still to get it; last first
+        self._ahead: dict[Outlet, int] = {}  # who has seen everything up to a revision, by other ways
         self._scheduled = False
         self._spent = 0.0  # seconds of handing out since the last rest
         self._rest_until = 0.0
@@ -51,11 +54,24 @@ class Group:
 
     def join(self, outlet: Outlet) -> None:
         """Serve ``outlet`` with the events after the store's present revision."""
-        self.flush()
         self._outlets[outlet] = None
+        self._ahead[outlet] = self._hub.store.revision
+
+    def catch_up(self, outlet: Outlet) -> None:
+        """Hand ``outlet``, which has joined, everything up to the store's present revision."""
+        if not self._left and not self._pending:
+            return
+        if outlet in self._left:
+            self._hand(outlet)
+        since = self._ahead.get(outlet, 0)
+        pending = [event for event in self._pending if event.revision > since]
+        if pending and (batch := self._render(pending)) is not None:
+            outlet.deliver(batch)
+        self._ahead[outlet] = self._hub.store.revision
 
     def leave(self, outlet: Outlet) -> None:
         self._outlets.pop(outlet, None)
+        self._ahead.pop(outlet, None)
         if not self._outlets:
             self._hub.drop(self._key)
             if self._watch is not None:
@@ -107,21 +123,34 @@ class Group:
             if not self._pending:
                 return
             events, self._pending = self._pending, []
-            self._batch = self._render(events)
+            self._events, self._batch = events, self._render(events)
             self._hub.spent(events)
             if self._batch is None:
                 return
             self._left = list(self._outlets)
-        batch, left, outlets = self._batch, self._left, self._outlets
+        batch, left, outlets, ahead = self._batch, self._left, self._outlets, self._ahead
         count = 0
         while left:
             outlet = left.pop()
-            if outlet in outlets:
+            if outlet in ahead:
+                self._hand(outlet)
+            elif outlet in outlets:
                 outlet.deliver(batch)
             count += 1
             if until is not None and not count & 7 and self._hub.clock.monotonic() > until:
                 return
-        self._batch = None
+        self._events, self._batch = (), None
+
+    def _hand(self, outlet: Outlet) -> None:
+        """Of the present batch, what ``outlet`` has not seen."""
+        since = self._ahead.get(outlet, 0)
+        if since >= self._events[-1].revision:
+            return
+        self._ahead.pop(outlet, None)
+        if since < self._events[0].revision:
+            outlet.deliver(self._batch)
+        elif (rest := self._render([event for event in self._events if event.revision > since])) is not None:
+            outlet.deliver(rest)
 
 
 class WatchHub:
