@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# An environment knows where it is and whose: after a move of the checkout, or of the machine to a newer Python, it is
+# made anew.
+ifneq "$(shell cat $(VENV)/.place 2>/dev/null)" "$(CURDIR) $(shell readlink -f $(BIN)/python)"
+$(shell rm -f $(VENV)/.installed $(VENV)/.dev)
+endif
+
 .PHONY: up install dev check format test unit e2e bench update verify lock clean
 
 install: $(VENV)/.installed
