@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from tests import warden
 from tests.tools import Kubectl
 
 PINNACE = Path(sys.executable).with_name("pinnace")
@@ -110,6 +111,7 @@ class Cluster:
         self.directory = directory
         self.data_dir = directory / "data"
         self.kubeconfig = directory / "kubeconfig"
+        self._watched = False
 
     def up(self, *arguments: str, runtime: str = "simulated") -> Cluster:
         done = self.try_up(*arguments, runtime=runtime)
@@ -117,6 +119,9 @@ class Cluster:
         return self
 
     def try_up(self, *arguments: str, runtime: str = "simulated") -> subprocess.CompletedProcess[str]:
+        if not self._watched:
+            warden.after_death(PINNACE, "down", "--purge", "--data-dir", self.data_dir)
+            self._watched = True
         return pinnace(
             "up",
             *("--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0", "--kubeconfig", str(self.kubeconfig)),

@@ -15,13 +15,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tests import sysctls
+from tests import sysctls, warden
 from tests.clusters import wait_for
 from tests.tools import ROOT, Kubectl, kubectl_binary
 
 ADDRESS = "172.31.77.10"
 REGISTRY_PORT = 5000
 PINNACE = Path(sys.executable).with_name("pinnace")
+#: What ``Machine.remove`` does, for when nobody is left to call it: name, directory, pinnace.
+_REMOVE = """
+nsenter --net="/run/netns/$0" "$2" down --purge --timeout 20s --data-dir "$1/d"
+ip netns pids "$0" | xargs -r kill -9
+ip netns del "$0"
+grep -o " $1/[^ ]*" /proc/self/mountinfo | sort -r | xargs -r -n1 umount -l
+rm -rf --one-file-system "$1"
+"""
 T = TypeVar("T")
 
 
@@ -44,6 +52,7 @@ class Machine:
         self.kubeconfig = self.directory / "kubeconfig"
         self._registry: subprocess.Popen[str] | None = None
         self._prefix = ["nsenter", f"--net=/run/netns/{self.name}"]
+        warden.after_death("sh", "-c", _REMOVE, self.name, self.directory, PINNACE)
         try:
             self._make_network(neighbour)
         except BaseException:
