@@ -260,16 +260,17 @@ class TlsTransport(asyncio.Transport):
         self._lose(None)
 
     def _say_goodbye(self) -> None:
-        """Send our end, then wait a moment for the client's: a close with bytes unread would reset the connection, and
-        a reset overtakes what the client has not read yet."""
+        """Send TLS's end, and wait a moment for the client to leave. A close with bytes unread would reset the
+        connection, which overtakes what the client has not read yet; and there are clients (uvloop's) that lose what
+        they have not read when TCP's end comes."""
         try:
             self._tls.unwrap()
+        except ssl.SSLWantWriteError:
+            self._writing = True
+            self._loop.add_writer(self._tls, self._writable)
+            return
         except (OSError, ValueError):
-            pass  # most clients have not sent theirs yet, and are not waited for here
-        try:
-            self._tls.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._ended = True
+            pass  # the client's end has not come yet, in most cases
         if self._ended:
             self._lose(None)
             return
@@ -279,7 +280,7 @@ class TlsTransport(asyncio.Transport):
 
     def _discard(self) -> None:
         try:
-            more = self._tls.recv(64 * 1024)
+            more = socket.socket.recv(self._tls, 64 * 1024)  # as it comes, not as TLS
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
