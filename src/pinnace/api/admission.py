@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pinnace.api import cel
-from pinnace.api.cel import types
 from pinnace.api.cel.authorization import AUTHORIZER
 from pinnace.api.cel.types import BOOL, DYN, INT, STRING, TIMESTAMP, Type, list_of, map_of, object_of
 from pinnace.api.cel.values import CelError, CostError
@@ -124,7 +123,12 @@ def tried(text: str, known: Mapping[str, Type], wanted: Sequence[Type] = ()) -> 
     try:
         return compiled(text, known, wanted)
     except ExpressionError as error:
-        return Expression(text, None, types.DYN, str(error))
+        return failed(text, str(error))
+
+
+def failed(text: str, why: str) -> Expression:
+    """One that does not compile."""
+    return Expression(text, None, DYN, why)
 
 
 class Evaluation:

@@ -15,6 +15,7 @@ from pinnace.api.cel.syntax import (
     Literal,
     MakeList,
     MakeMap,
+    MakeObject,
     Name,
     Node,
     Select,
@@ -37,6 +38,9 @@ from pinnace.api.cel.types import (
     optional_of,
 )
 
+#: What stands among the variables for the types whose objects an expression may make, by name: no variable can be
+#: called that.
+OBJECTS = "{}"
 #: Issues told of one expression.
 MAX_ISSUES = 10
 
@@ -90,6 +94,8 @@ class _Checker:
             return self._list(node)
         if isinstance(node, MakeMap):
             return self._map(node)
+        if isinstance(node, MakeObject):
+            return self._object(node)
         if isinstance(node, Bind):
             return self._bind(node)
         return self._comprehension(node)
@@ -127,7 +133,7 @@ class _Checker:
             return DYN
         if operand.kind == "map":
             return operand.params[1]
-        if operand.kind == "object":
+        if operand.kind == "object" or operand.fields:
             found = operand.fields.get(node.field)
             return found if found is not None else self._issue(node.at, f"undefined field '{node.field}'")
         return self._issue(node.at, f"type '{operand}' does not support field selection")
@@ -215,6 +221,23 @@ class _Checker:
             found = self.type_of(value)
             values.append(self._unwrapped(found, value) if optional else found)
         return map_of(self._one_type(keys, node), self._one_type(values, node))
+
+    def _object(self, node: MakeObject) -> Type:
+        made = self._names.get(OBJECTS)
+        type = made.fields.get(node.type_name) if made is not None else None
+        if type is None:
+            return self._issue(node.at, f"undeclared reference to '{node.type_name}' (in container '')")
+        for name, value, optional in node.fields:
+            found = self.type_of(value)
+            if optional:
+                found = self._unwrapped(found, value)
+            wanted = type.fields.get(name)
+            if wanted is None:
+                self._issue(node.at, f"undefined field '{name}'")
+            elif not fits(found, wanted):
+                why = f"expected type of field '{name}' is '{wanted}' but provided type is '{found}'"
+                self._issue(value.at, why)
+        return type
 
     def _unwrapped(self, found: Type, node: Node) -> Type:
         """What an optional element or entry holds."""

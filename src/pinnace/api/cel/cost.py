@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from pinnace.api.cel.checker import Checked
 from pinnace.api.cel.library import TYPE_NAMES, Overload
-from pinnace.api.cel.syntax import Bind, Call, Comprehension, Literal, MakeList, MakeMap, Name, Node, Select
+from pinnace.api.cel.syntax import Bind, Call, Comprehension, Literal, MakeList, MakeMap, MakeObject, Name, Node, Select
 from pinnace.api.cel.types import DYN, Type
 
 MOST: Final = 2**64 - 1
@@ -160,6 +160,8 @@ class _Coster:
             return self._list(node)
         if isinstance(node, MakeMap):
             return self._map(node)
+        if isinstance(node, MakeObject):  # rules make none: their checker knows no type of objects
+            raise TypeError(node.type_name)
         if isinstance(node, Bind):
             return self._optional_bind(node) if node.optional else self._bind(node)
         return self._comprehension(node)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pinnace.api.cel import library
-from pinnace.api.cel.syntax import Bind, Call, Comprehension, Literal, MakeList, MakeMap, Name, Node, Select
+from pinnace.api.cel.syntax import Bind, Call, Comprehension, Literal, MakeList, MakeMap, MakeObject, Name, Node, Select
 from pinnace.api.cel.values import (
     NOTHING,
     CelError,
     CostError,
+    ObjectValue,
     Optional,
     TypeValue,
     UInt,
@@ -23,7 +24,7 @@ from pinnace.api.cel.values import (
     no_overload,
 )
 
-LIST_COST, MAP_COST = 10, 30
+LIST_COST, MAP_COST, OBJECT_COST = 10, 30, 40
 
 
 class Frame:
@@ -74,6 +75,8 @@ def _step(node: Node) -> Step:
         return _list(node)
     if isinstance(node, MakeMap):
         return _map(node)
+    if isinstance(node, MakeObject):
+        return _object(node)
     if isinstance(node, Bind):
         return _bind(node)
     return _comprehension(node)
@@ -323,6 +326,23 @@ def _map(node: MakeMap) -> Step:
                 made[at] = held
             elif _held(held).present:
                 made[at] = held.value
+        return made
+
+    return step
+
+
+def _object(node: MakeObject) -> Step:
+    fields = [(name, _step(value), optional) for name, value, optional in node.fields]
+
+    def step(frame: Frame) -> ObjectValue:
+        frame.spend(OBJECT_COST)
+        made = ObjectValue(node.type_name)
+        for name, value, optional in fields:
+            held = value(frame)
+            if not optional:
+                made[name] = held
+            elif _held(held).present:
+                made[name] = held.value
         return made
 
     return step

@@ -50,6 +50,7 @@ net.CIDR . containsCIDR(net.CIDR) -> bool
 net.CIDR . ip() -> net.IP
 net.CIDR . masked() -> net.CIDR
 net.CIDR . prefixLength() -> int
+jsonpatch.escapeKey(string) -> string
 quantity(string) -> kubernetes.Quantity
 isQuantity(string) -> bool
 kubernetes.Quantity . isInteger() -> bool
@@ -296,6 +297,7 @@ def _find_all(text: str, expression: str, limit: int = -1) -> list[str]:
 CALLS: dict[str, Callable[..., Any]] = {
     "find": _find,
     "findAll": _find_all,
+    "jsonpatch.escapeKey": lambda key: key.replace("~", "~0").replace("/", "~1"),
     "url": _url,
     "isURL": _works(_url),
     "getScheme": lambda url: url.parts.scheme,

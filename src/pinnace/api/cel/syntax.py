@@ -90,6 +90,15 @@ class MakeMap:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeObject:
+    """``Type.name{field: value}``: an object of a type, with fields that may be optional."""
+
+    type_name: str
+    fields: tuple[tuple[str, Node, bool], ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Comprehension:
     """A macro over a list or map: ``kind`` of all, exists, exists_one, map, filter, transformList, transformMap."""
 
@@ -113,7 +122,17 @@ class Bind:
     flat: bool = False
 
 
-Node: TypeAlias = "Literal | Name | Select | Call | MakeList | MakeMap | Comprehension | Bind"
+Node: TypeAlias = "Literal | Name | Select | Call | MakeList | MakeMap | MakeObject | Comprehension | Bind"
+
+
+def dotted(node: Node) -> str:
+    """``a.b.c`` of names alone; "" for anything else."""
+    if isinstance(node, Name):
+        return node.name
+    if isinstance(node, Select) and not node.test and not node.optional:
+        below = dotted(node.operand)
+        return f"{below}.{node.field}" if below else ""
+    return ""
 
 
 class Token(NamedTuple):
@@ -230,8 +249,8 @@ class _Parser:
                 index = self.expression()
                 self._expect("]")
                 node = Call("_[?_]" if bracket.text == "[?" else "_[_]", None, (node, index), bracket.at)
-            elif isinstance(node, Name) and (brace := self._take("{")):
-                raise self.fail(brace.at, f"undeclared reference to '{node.name}' (in container '')")
+            elif (name := dotted(node)) and (brace := self._take("{")):
+                node = self._object(name, brace.at)
             else:
                 return node
 
@@ -318,6 +337,19 @@ class _Parser:
             self._expect(":")
             found.append((key, self.expression(), optional))
         return MakeMap(tuple(found), at)
+
+    def _object(self, name: str, at: int) -> Node:
+        found: list[tuple[str, Node, bool]] = []
+        while not self._take("}"):
+            if found:
+                self._expect(",")
+                if self._take("}"):
+                    break
+            optional = self._take("?") is not None
+            field = self._identifier()
+            self._expect(":")
+            found.append((field.text, self.expression(), optional))
+        return MakeObject(name, tuple(found), at)
 
     def _number(self, *, negative: bool) -> Node:
         token = self.token

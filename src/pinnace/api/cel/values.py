@@ -36,6 +36,16 @@ class MapList(list[Any]):
         return tuple(item.get(key) if isinstance(item, dict) else None for key in self.keys)
 
 
+class ObjectValue(dict[str, Any]):
+    """An object that an expression has made, of the type of that name."""
+
+    __slots__ = ("cel_type",)
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__()
+        self.cel_type = type_name
+
+
 class Optional:
     """A value that may be absent."""
 

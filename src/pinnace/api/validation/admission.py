@@ -440,3 +440,47 @@ def _param_ref(errors: Errors, at: str, reference: Object) -> None:
         errors.append(required(f"{at}.parameterNotFoundAction"))
     else:
         _choice(errors, f"{at}.parameterNotFoundAction", action, ("Deny", "Allow"))
+
+
+def mutating_policy(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
+    from pinnace.api import mutations
+
+    spec = new.get("spec") or {}
+    names = policy_spec(errors, spec, (old or {}).get("spec") or {})
+    found = spec.get("mutations") or []
+    if not found:
+        errors.append(required("spec.mutations", "mutations must contain at least one item"))
+    for index, mutation in enumerate(found):
+        at = f"spec.mutations[{index}]"
+        kind = mutation.get("patchType") or ""
+        field = mutations.FIELDS.get(kind)
+        if not kind:
+            errors.append(required(f"{at}.patchType"))
+        elif field is None:
+            errors.append(not_supported(f"{at}.patchType", kind, tuple(mutations.FIELDS)))
+        else:
+            _mutation(errors, at, mutation, kind, field, names)
+    policy = spec.get("reinvocationPolicy")
+    if not policy:
+        errors.append(required("spec.reinvocationPolicy"))
+    else:
+        _choice(errors, "spec.reinvocationPolicy", policy, ("IfNeeded", "Never"))
+
+
+def _mutation(errors: Errors, at: str, mutation: Object, kind: str, field: str, names: _Names) -> None:
+    from pinnace.api import mutations
+
+    for other in mutations.FIELDS.values():
+        if other != field and mutation.get(other) is not None:
+            errors.append(forbidden_field(f"{at}.{other}", f"may not be specified when patchType is {kind}"))
+    if mutation.get(field) is None:
+        errors.append(required(f"{at}.{field}", f"must be specified when patchType is {kind}"))
+        return
+    text = mutation[field].get("expression") or ""
+    if not text.strip():
+        errors.append(required(f"{at}.{field}.expression", "expression is not specified"))
+    else:
+        try:
+            mutations.compiled(kind, text, names.known())
+        except mutations.ExpressionError as error:
+            errors.append(invalid_value(f"{at}.{field}.expression", text, str(error)))

@@ -84,6 +84,8 @@ KINDS: dict[tuple[str, str], str] = {
     ("", "ResourceQuota"): "core.resource_quota",
     ("", "Secret"): "core.secret",
     ("", "Service"): "network.service",
+    (_ADMISSION, "MutatingAdmissionPolicy"): "admission.mutating_policy",
+    (_ADMISSION, "MutatingAdmissionPolicyBinding"): "admission.binding",
     (_ADMISSION, "MutatingWebhookConfiguration"): "admission.webhook_configuration",
     (_ADMISSION, "ValidatingAdmissionPolicy"): "admission.validating_policy",
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): "admission.validating_binding",

@@ -9,6 +9,7 @@ from pinnace.apiserver.admission.base import View
 from pinnace.apiserver.admission.dynamic.conditions import Conditions
 from pinnace.apiserver.admission.dynamic.configuration import Followed, webhooks
 from pinnace.apiserver.admission.dynamic.hooks import Webhooks, check_owners
+from pinnace.apiserver.admission.dynamic.mutations import Mutations
 from pinnace.apiserver.admission.dynamic.policies import Invocations, policies
 from pinnace.apiserver.admission.dynamic.rounds import Round
 from pinnace.apiserver.admission.dynamic.seen import Seen
@@ -20,6 +21,7 @@ from pinnace.core.clock import Clock
 from pinnace.store.protocol import Store
 
 _MUTATING, _VALIDATING = "mutatingwebhookconfigurations", "validatingwebhookconfigurations"
+_MUTATIONS = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
 _VALIDATIONS = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 
 
@@ -37,14 +39,19 @@ class DynamicAdmission:
             Followed(store, registry, [_MUTATING], lambda: webhooks(view, _MUTATING)),
             Followed(store, registry, [_VALIDATING], lambda: webhooks(view, _VALIDATING)),
         )
+        invocations = Invocations(store, registry, view, conditions, self._converter)
+        self._mutations = Mutations(
+            invocations,
+            Followed(store, registry, _MUTATIONS, lambda: policies(view, _MUTATIONS[0])),
+        )
         self._validations = Validations(
-            Invocations(store, registry, view, conditions, self._converter),
+            invocations,
             Followed(store, registry, _VALIDATIONS, lambda: policies(view, _VALIDATIONS[0])),
         )
 
     def mutates(self, attributes: AdmissionAttributes) -> bool:
         """Whether anything may change the object of a request."""
-        return bool(self._webhooks.mutating.chosen(attributes))
+        return bool(self._mutations.followed.chosen(attributes) or self._webhooks.mutating.chosen(attributes))
 
     async def mutate(
         self, attributes: AdmissionAttributes, built_in: Callable[[AdmissionAttributes], Awaitable[None]]
@@ -53,12 +60,14 @@ class DynamicAdmission:
         ApiError."""
         owners = ((attributes.object or {}).get("metadata") or {}).get("managedFields")
         seen = Seen(attributes, self._converter, final=False)
-        round = Round()
-        await self._webhooks.mutate(attributes, seen, round)
-        if round.anything_changed:
+        policies, webhooks = Round(), Round()
+        await self._mutations.mutate(attributes, seen, policies)
+        await self._webhooks.mutate(attributes, seen, webhooks)
+        if policies.anything_changed or webhooks.anything_changed:
             await built_in(attributes)
             seen.forget()
-            await self._webhooks.mutate(attributes, seen, round)
+            await self._mutations.mutate(attributes, seen, policies)
+            await self._webhooks.mutate(attributes, seen, webhooks)
         check_owners(attributes, owners)
 
     def validate(self, attributes: AdmissionAttributes) -> Awaitable[None] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from pinnace.api import admission, meta, selectors
@@ -87,33 +88,31 @@ class Policy:
         self.ignores_failures = self.spec.get("failurePolicy") == "Ignore"
         self.constraints = Constraints(self.spec.get("matchConstraints") or {})
         self.has_params = self.spec.get("paramKind") is not None
-        self._variables: dict[str, Expression] | None = None
+        self._compiled: dict[str, Expression] = {}
 
     def match(self, asked: Asked, others: Sequence[Resource]) -> Candidates:
         return self.constraints.candidates(asked, others)
 
-    @property
+    @cached_property
     def variables(self) -> Mapping[str, Expression]:
-        if self._variables is None:
-            self._variables = {}
-            for variable in self.spec.get("variables") or ():
-                made = admission.tried(variable["expression"], self.names())
-                self._variables[variable["name"]] = made
-        return self._variables
+        for variable in self.spec.get("variables") or ():
+            self._compiled[variable["name"]] = admission.tried(variable["expression"], self.names())
+        return self._compiled
 
     def names(self, *, authorizer: bool = True) -> dict[str, Type]:
         """What its expressions may use."""
-        known = {name: expression.result for name, expression in (self._variables or {}).items()}
+        known = {name: expression.result for name, expression in self._compiled.items()}
         return admission.names(params=self.has_params, authorizer=authorizer, variables=known)
 
     def compile(self, text: str, *wanted: Type, authorizer: bool = True) -> Expression:
-        assert self.variables is not None
+        assert self.variables is self._compiled
         return admission.tried(text, self.names(authorizer=authorizer), wanted)
 
+    @cached_property
     def conditions(self) -> list[Expression]:
         return [self.compile(condition["expression"], BOOL) for condition in self.spec.get("matchConditions") or ()]
 
-    @property
+    @cached_property
     def asks(self) -> bool:
         """Whether any of its expressions asks authorization."""
         return "authorizer" in str(self.spec)

@@ -38,7 +38,7 @@ class _Compiled:
     """A policy's expressions."""
 
     def __init__(self, policy: Policy) -> None:
-        self.conditions = policy.conditions()
+        self.conditions = policy.conditions
         self.validations: list[tuple[Object, Expression, Expression | None]] = []
         for validation in policy.spec.get("validations") or ():
             message = validation.get("messageExpression")
