@@ -30,12 +30,14 @@ from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
 from pinnace.kubelet.volumes import mounts
 from pinnace.network import cni
+from pinnace.network.plugin.server import Plugins
 from pinnace.store.open import open_store
 from pinnace.store.protocol import Store
 
 NODE_IP = "172.31.255.1"
 POD_CIDR = "10.231.0.0/24"
 PATIENCE = 20.0
+CNI_BIN = Path("/usr/lib/cni")
 _CLONE_NEWNET = 0x40000000
 
 
@@ -69,12 +71,13 @@ class Node:
         self.clock = RealClock()
         self.store: Store | None = None
         self.client: Client = None  # type: ignore[assignment]
+        self._plugins = Plugins(directory / "p", CNI_BIN)
         self.containerd = self._containerd()
         self.kubelet: Kubelet = None  # type: ignore[assignment]
 
     def _containerd(self) -> Containerd:
         directory = self.directory / "c"
-        return Containerd(directory, self.clock, cni_bin=Path("/usr/lib/cni"), cni_conf=directory / "cni")
+        return Containerd(directory, self.clock, cni_bin=self._plugins.bin_dir, cni_conf=directory / "cni")
 
     async def start_api(self) -> None:
         self.store = await open_store("memory://", stamp=stamp, clock=self.clock)
@@ -91,6 +94,7 @@ class Node:
 
     async def start_kubelet(self) -> None:
         """A kubelet, new or after ``kill``."""
+        await self._plugins.start()
         self.containerd = self._containerd()
         cni.write(self.containerd.cni_conf, pod_cidr=POD_CIDR, mtu=cni.DEFAULT_MTU, ipam_dir=self.directory / "ipam")
         self.kubelet = Kubelet(
@@ -112,6 +116,7 @@ class Node:
         text = file.read_text()
         file.unlink()
         await self.kubelet.stop()
+        await self._plugins.stop()
         file.write_text(text)
         assert pid
 
@@ -180,6 +185,7 @@ class Node:
                     await self.kubelet.runtime.remove_sandbox(box.id)
         finally:
             await self.kubelet.stop()
+            await self._plugins.stop()
             if self.store is not None:
                 await self.store.close()
 

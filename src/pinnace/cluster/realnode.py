@@ -14,6 +14,7 @@ from pinnace.kubelet.containerd import Containerd, ContainerdFailed
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.base import RuntimeFailure
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
+from pinnace.network.plugin.server import Plugins
 
 #: The kubelet's server is for the API server of the same process: nothing outside the machine reaches it.
 SERVER_HOST = "127.0.0.1"
@@ -32,15 +33,21 @@ def kubelet_directory(data_dir: Path) -> Path:
     return data_dir / "node" / "kubelet"
 
 
-def private_containerd(data_dir: Path, clock: Clock, found: machine.Machine) -> Containerd:
-    """The node's own containerd, not started."""
+def private_containerd(
+    data_dir: Path, clock: Clock, found: machine.Machine, plugins: Plugins | None = None
+) -> Containerd:
+    """The node's own containerd, not started. ``plugins`` attach its Pods, by default the machine's own."""
     return Containerd(
         containerd_directory(data_dir),
         clock,
-        cni_bin=found.cni_bin or machine.CNI_DIRECTORIES[0],
+        cni_bin=plugins.bin_dir if plugins else _cni_bin(found),
         cni_conf=cni_directory(data_dir),
         binary=found.containerd,
     )
+
+
+def _cni_bin(found: machine.Machine) -> Path:
+    return found.cni_bin or machine.CNI_DIRECTORIES[0]
 
 
 def manifest_directory(data_dir: Path) -> Path:
@@ -76,7 +83,8 @@ class RealNode:
         cluster_dns: str = config.CLUSTER_DNS,
         ends_pods: bool = True,
     ) -> None:
-        containerd = private_containerd(data_dir, clock, found)
+        self._plugins = Plugins(data_dir / "node" / "plugins", _cni_bin(found))
+        containerd = private_containerd(data_dir, clock, found, self._plugins)
         self._server_host = server_host
         self._ends_pods = ends_pods
         self._kubelet = Kubelet(
@@ -104,6 +112,7 @@ class RealNode:
     async def start(self) -> None:
         """Raises ClusterError."""
         try:
+            await self._plugins.start()
             await self._kubelet.start()
         except (ContainerdFailed, RuntimeFailure) as error:
             first, *lines = str(error).splitlines()
@@ -117,3 +126,4 @@ class RealNode:
                 await self._kubelet.end_pods()
         finally:
             await self._kubelet.stop()
+            await self._plugins.stop()

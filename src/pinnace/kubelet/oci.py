@@ -17,14 +17,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinnace.kubelet import pause
+from pinnace.core import elf
 
 log = logging.getLogger(__name__)
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_X86_64 = 62
 #: Where the code refers to the strings behind it, and to which: the hierarchies' directory, the second one, crun.
-_REFERENCES = ((0x1B, 0), (0x22, 0), (0x3F, 1), (0x56, 2))
+_REFERENCES = {0x1B: 0, 0x22: 0, 0x3F: 1, 0x56: 2}
 _CODE = bytes.fromhex(
     "4989e4"  # mov r12, rsp
     "b810010000"  # mov eax, 272        unshare
@@ -90,13 +89,8 @@ def _make(path: Path, program: bytes) -> Path:
 
 def without_unified(program: str, cgroups: Path = _CGROUPS) -> bytes:
     """The program (for x86-64) that becomes ``program`` where the second version's hierarchy is out of sight."""
-    code, offsets = bytearray(_CODE), []
-    for text in (str(cgroups), str(cgroups / "unified"), program):
-        offsets.append(len(code))
-        code += text.encode() + b"\0"
-    for place, which in _REFERENCES:
-        code[place : place + 4] = (offsets[which] - place - 4).to_bytes(4, "little")
-    return pause.elf(_X86_64, bytes(code))
+    data = [text.encode() + b"\0" for text in (str(cgroups), str(cgroups / "unified"), program)]
+    return elf.program(elf.X86_64, elf.linked(_CODE, _REFERENCES, data))
 
 
 def _has_both(cgroups: Path) -> bool:

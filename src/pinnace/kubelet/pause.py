@@ -14,9 +14,9 @@ import platform
 import struct
 import tarfile
 
+from pinnace.core import elf
+
 IMAGE = "registry.k8s.io/pause:3.10"
-_BASE = 0x400000
-_HEADERS = 64 + 56
 _X86_64 = bytes.fromhex(
     "b80d000000"  # mov eax, 13        rt_sigaction
     "bf11000000"  # mov edi, 17        SIGCHLD
@@ -50,7 +50,7 @@ _AARCH64 = struct.pack(
 )
 #: struct sigaction: SIG_IGN, no flags, no restorer, empty mask.
 _IGNORE = struct.pack("<4Q", 1, 0, 0, 0)
-_MACHINES = {"x86_64": (62, _X86_64, "amd64"), "aarch64": (183, _AARCH64, "arm64")}
+_MACHINES = {"x86_64": (elf.X86_64, _X86_64, "amd64"), "aarch64": (elf.AARCH64, _AARCH64, "arm64")}
 
 
 def program(machine: str) -> bytes:
@@ -58,16 +58,7 @@ def program(machine: str) -> bytes:
     if machine not in _MACHINES:
         raise ValueError(f"no pause program for {machine}: load an image named {IMAGE} yourself")
     number, code, _ = _MACHINES[machine]
-    return elf(number, code + _IGNORE)
-
-
-def elf(machine: int, code: bytes) -> bytes:
-    """A static program for a machine with this number: ``code``, which begins with its first instruction."""
-    size = _HEADERS + len(code)
-    ident = b"\x7fELF" + bytes((2, 1, 1, 0)) + bytes(8)
-    header = struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
-    return ident + header + segment + code
+    return elf.program(number, code + _IGNORE)
 
 
 def image_archive(machine: str = platform.machine()) -> bytes:

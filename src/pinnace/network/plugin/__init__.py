@@ -1,0 +1,1 @@
+"""CNI plugins that are served by this process instead of being processes."""
