@@ -235,8 +235,17 @@ async def test_a_pods_change_does_not_look_at_the_others(cluster: Cluster, monke
     await cluster.settle()
     assert "p7" in looked and len(set(looked)) <= 100, "its own slice at most, once that has been written"
     found = await cluster.list(ENDPOINT_SLICES, selector="kubernetes.io/service-name=web")
+    assert len(found) == 2
     unready = [e["targetRef"]["name"] for one in found for e in one["endpoints"] if not e["conditions"]["ready"]]
     assert unready == ["p7"] and len(made) == sum(len(one["endpoints"]) for one in found)
+
+    await pod(cluster, "another", "10.244.2.1")
+    strange = {"addresses": ["192.0.2.7"], "conditions": {"ready": True}}
+    await cluster.patch(ENDPOINT_SLICES, meta.name(found[0]), {"endpoints": [strange, *found[0]["endpoints"]]})
+    await cluster.settle()
+    found = await cluster.list(ENDPOINT_SLICES, selector="kubernetes.io/service-name=web")
+    assert sorted(len(one["endpoints"]) for one in found) == [51, 100], "it goes where there is room"
+    assert "192.0.2.7" not in str(found), "what someone wrote into a slice is taken out again"
 
 
 # -- Endpoints, pure
