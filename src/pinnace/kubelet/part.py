@@ -69,6 +69,25 @@ class RealRuntime(Runtime, Protocol):
     async def problem(self) -> str: ...
 
 
+async def without_unstarted(runtime: Runtime, clock: Clock) -> Mapping[str, PodState]:
+    """What the runtime has, once containers that never started are removed: stopping their sandbox would leave them.
+    One whose start is still under way cannot be; it is waited for until it runs."""
+    deadline = clock.monotonic() + LAST_GRACE
+    while True:
+        pods = await runtime.pods()
+        refused: RuntimeFailure | None = None
+        for container in [c for state in pods.values() for c in state.containers if c.state == CREATED]:
+            try:
+                await runtime.remove_container(container.id)
+            except RuntimeFailure as failure:
+                refused = failure
+        if refused is None:
+            return pods
+        if clock.monotonic() > deadline:
+            raise refused
+        await clock.sleep(EAGER)
+
+
 class Kubelet:
     """Part: one node. ``root_dir`` holds Pods' volumes and logs; ``containerd`` is started and stopped with it if
     given, and ``image_dir`` is where its images are. ``tls`` is for its own server (``server.tls_context``), which
@@ -275,9 +294,7 @@ class Kubelet:
             async with gate:
                 await self.runtime.stop_sandbox(sandbox_id)
 
-        pods = await self.runtime.pods()
-        for container in [c for state in pods.values() for c in state.containers if c.state == CREATED]:
-            await self.runtime.remove_container(container.id)  # stopping a sandbox leaves what never started
+        pods = await without_unstarted(self.runtime, self._clock)
         await self._stop_in_good_order(pods)
         await asyncio.gather(*(end(box.id) for state in pods.values() for box in state.sandboxes))
         for uid in {*pods, *await self._preparation.left_behind()}:
