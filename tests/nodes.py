@@ -153,6 +153,13 @@ class Node:
             assert time.monotonic() < deadline, json.dumps(pod["status"], indent=1) + str(await self.events(name))
             await asyncio.sleep(0.01)
 
+    async def wait_told(self, name: str, text: str) -> None:
+        """Until an event of the Pod says so."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(text in message for _, message in await self.events(name)):
+            assert time.monotonic() < deadline, await self.events(name)
+            await asyncio.sleep(0.01)
+
     async def wait_ready(self, name: str) -> dict[str, Any]:
         return await self.wait(name, lambda pod: meta.has_condition(pod, "Ready"))
 
@@ -165,10 +172,11 @@ class Node:
             assert time.monotonic() < deadline, json.dumps((await self.get(name))["status"], indent=1)
             await asyncio.sleep(0.01)
 
-    async def exec(self, name: str, *command: str) -> str:
-        """What a command in the Pod's first container prints."""
+    async def exec(self, name: str, *command: str, container: str = "") -> str:
+        """What a command in the Pod's container, by default its first, prints."""
         state = await self.kubelet.runtime.pod(meta.uid(await self.get(name)))
-        result = await self.kubelet.runtime.exec(state.containers[0].id, command, 10.0)
+        chosen = (state.newest(container) if container else None) or state.containers[0]
+        result = await self.kubelet.runtime.exec(chosen.id, command, PATIENCE)
         assert result.exit_code == 0, result
         return result.stdout.decode()
 

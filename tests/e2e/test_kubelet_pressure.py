@@ -40,7 +40,7 @@ async def test_pods_are_ended_when_the_node_runs_short_and_when_they_take_too_mu
         while "3+0 records out" not in await node.log("fills"):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
-        assert await pressure.look()
+        await pressure.look()  # or it has looked of itself
         status = (await node.wait_phase("fills", "Failed"))["status"]
         text = 'Usage of EmptyDir volume "scratch" exceeds the limit "2Mi". '
         assert (status["reason"], status["message"]) == ("Evicted", text)

@@ -244,7 +244,6 @@ def test_liveness_by_http_tcp_and_exec(lives: Kubectl) -> None:
     for container in ("http", "tcp", "exec"):
         eventually(lambda c=container: restarted(lives, "probed", c), what=f"{container} restarts")  # type: ignore[misc]
     address = pod(lives, "probed")["status"]["podIP"]
-    shown = lives("describe", "pod", "probed")
     for words in (
         "Liveness probe failed: HTTP probe failed with statuscode: 404",
         f"Liveness probe failed: dial tcp {address}:9090: connect: connection refused",
@@ -252,7 +251,7 @@ def test_liveness_by_http_tcp_and_exec(lives: Kubectl) -> None:
         "Container tcp failed liveness probe, will be restarted",
         "Container exec failed liveness probe, will be restarted",
     ):
-        assert words in shown
+        eventually(lambda w=words: w in lives("describe", "pod", "probed"), what=words)  # type: ignore[misc]
 
 
 # -- logs and streams
