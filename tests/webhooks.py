@@ -93,6 +93,8 @@ class Webhook:
         self.headers: list[Any] = []
         self.connections = 0
         self.hang = threading.Event()
+        #: Whether connections are closed behind their next answer, which does not say so.
+        self.drop = False
 
     def config(self, path: str = "/") -> dict[str, Any]:
         """A clientConfig."""
@@ -128,6 +130,7 @@ def _handler(webhook: Webhook) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+            self.close_connection = webhook.drop
 
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing: tests print what failed."""

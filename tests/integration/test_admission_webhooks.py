@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.clusters import Api, Cluster
+from tests.crds import definition, install, object_schema, version
 from tests.tools import Kubectl
 from tests.webhooks import ALLOW, Authority, Webhook, deny, patch, serving
 
@@ -429,7 +430,7 @@ def test_names_that_are_generated_are_not_known_before(
 
 def test_nobody_can_lock_themselves_out(kubectl: Kubectl, configure: Configure, webhook: Webhook) -> None:
     webhook.answers["/"] = lambda _: deny("never")
-    everything = [rule("*", "*/*", groups=("*",))]
+    everything = [rule("*/*", groups=("*",))]
     name = configure(rules=everything, namespaceSelector={}).partition(".")[0]
     try:
         assert "denied" in kubectl.run("create", "namespace", "x").stderr
@@ -437,3 +438,47 @@ def test_nobody_can_lock_themselves_out(kubectl: Kubectl, configure: Configure, 
     finally:
         change = '[{"op":"remove","path":"/webhooks/0/rules/0"}]'
         kubectl("patch", "validatingwebhookconfiguration", name, "--type=json", "-p", change)
+
+
+def test_built_in_checks_see_what_webhooks_have_made(
+    kubectl: Kubectl, bare_namespace: str, configure: Configure, webhook: Webhook
+) -> None:
+    kubectl("label", "namespace", bare_namespace, "pod-security.kubernetes.io/enforce=baseline")
+    limits = {"default": {"cpu": "1"}, "defaultRequest": {"cpu": "1"}, "type": "Container"}
+    body = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": [limits]}}
+    kubectl("apply", "-f", "-", input=json.dumps(body))
+    secure = {"op": "replace", "path": "/spec/hostNetwork", "value": False}
+    added = {"op": "add", "path": "/spec/containers/-", "value": {"name": "added", "image": "x"}}
+    webhook.answers["/"] = lambda _: patch(secure, added)
+    configure("mutating", rules=[rule("pods", operations=("CREATE",))])
+    kubectl("run", "a", "--image=web", "--overrides", '{"spec":{"hostNetwork":true}}')
+    requests = kubectl("get", "pod", "a", "-o", "jsonpath={.spec.containers[*].resources.requests.cpu}")
+    assert requests == "1 1"
+    privileged = {"op": "add", "path": "/spec/containers/0/securityContext", "value": {"privileged": True}}
+    webhook.answers["/"] = lambda _: patch(privileged)
+    refused = kubectl.run("run", "b", "--image=web").stderr
+    assert 'pods "b" is forbidden: violates PodSecurity "baseline:latest": privileged' in refused
+
+
+def test_deletions_are_decided_by_what_is_deleted(kubectl: Kubectl, configure: Configure, webhook: Webhook) -> None:
+    webhook.answers["/"] = lambda request: (
+        deny("it is held") if (request["oldObject"].get("data") or {}).get("held") else ALLOW
+    )
+    configure(rules=[rule("configmaps", operations=("DELETE",))])
+    kubectl("create", "configmap", "free")
+    kubectl("create", "configmap", "held", "--from-literal=held=yes")
+    assert "denied the request: it is held" in kubectl.run("delete", "configmap", "free", "held").stderr
+    assert "denied the request: it is held" in kubectl.run("delete", "configmaps", "--all").stderr
+    assert kubectl("get", "configmaps", "-o", "name") == "configmap/held\n"
+
+
+def test_custom_resources_are_pruned_and_defaulted_again(
+    bare_api: Api, bare_namespace: str, configure: Configure, webhook: Webhook
+) -> None:
+    spec = object_schema(size={"type": "integer", "default": 1}, color={"type": "string"})
+    custom = install(bare_api, definition(version("v1", object_schema(spec=spec))), bare_namespace)
+    webhook.answers["/"] = lambda _: patch({"op": "add", "path": "/spec", "value": {"color": "red", "unknown": True}})
+    configure("mutating", rules=[rule(custom.plural, groups=(custom.group,))])
+    assert custom.create("a").json["spec"] == {"color": "red", "size": 1}
+    webhook.answers["/"] = lambda _: patch({"op": "add", "path": "/spec", "value": {"color": 1}})
+    assert custom.create("b").status == 422

@@ -20,8 +20,6 @@ from pinnace.apiserver.admission.dynamic.matching import (
 from pinnace.apiserver.request import AdmissionAttributes
 from pinnace.store.protocol import Event, Store, prefix_end
 
-PREFIX = f"/registry/{GROUP}/"
-
 
 class Webhook:
     """One webhook of a configuration."""
@@ -76,7 +74,7 @@ class Followed(Generic[Item]):
         self._generation = -1
         self._chosen: dict[tuple[GVR, str, str], list[tuple[Item, Candidates]]] = {}
         for plural in plurals:
-            prefix = f"{PREFIX}{plural}/"
+            prefix = f"/registry/{GROUP}/{plural}/"
             store.watch(prefix, prefix_end(prefix), store.revision, self._take)
 
     def _take(self, events: Sequence[Event] | None) -> None:
