@@ -148,6 +148,9 @@ def test_run_and_expose(kubectl: Kubectl) -> None:
     kubectl("wait", "--for=jsonpath={.subsets[0].addresses[0].ip}", "endpoints/web", "--timeout=20s")
     slices = json.loads(kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web", "-o", "json"))
     assert slices["items"][0]["endpoints"][0]["conditions"]["ready"] is True
+    for name in ((), ("web",)):
+        told = kubectl.run("get", "endpoints", *name).stderr
+        assert told == "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n"
 
 
 def test_create_commands(kubectl: Kubectl) -> None:

@@ -42,6 +42,12 @@ NAMED = frozenset(("get", "update", "patch", "delete"))
 #: Handlers of subresources that keep the object's own form.
 OWN_FORM: dict[str, Handler] = {"get": get.get, "update": update.update, "patch": apply_patch.patch_or_apply}
 
+#: What every answer about a built-in resource warns of that is on its way out.
+DEPRECATED = {
+    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+}
+
 
 class Router:
     """Knows every handler; others (subresources with a form of their own, reviews) are registered."""
@@ -88,6 +94,8 @@ class Router:
         if row.custom is not None:
             request.warnings += row.custom.warnings
             special = self.custom.get(subresource) if subresource in row.subresources else None
+        elif (warning := DEPRECATED.get((info.group, info.resource))) is not None:
+            request.warnings.append(warning)
         if special is not None and info.verb in special:
             handler = special[info.verb]
         elif not subresource:
