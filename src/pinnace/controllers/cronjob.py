@@ -11,6 +11,7 @@ from pinnace.api.resources import CRON_JOBS, JOBS
 from pinnace.api.types import Object
 from pinnace.client.recorder import NORMAL, WARNING
 from pinnace.controllers import cronschedule, jobstate, kit, ownership
+from pinnace.controllers.writes import Writes
 from pinnace.core.clock import parse_timestamp, timestamp
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -97,6 +98,7 @@ class CronJobController(kit.Controller):
         self._events = self.recorder(self.name)
         self._cron_jobs = tools.informer(CRON_JOBS)
         self._jobs = tools.informer(JOBS)
+        self._writes = Writes(self._cron_jobs)
         ownership.index_by_controller(self._jobs)
         self.watch(self._cron_jobs)
         self._jobs.add_handler(self._job_changed)
@@ -110,7 +112,10 @@ class CronJobController(kit.Controller):
     async def sync(self, key: str) -> None:
         cron_job = self._cron_jobs.by_key(key)
         if cron_job is None:
+            self._writes.forget(key)
             return
+        if not self._writes.seen(key):
+            return  # what this round would write was computed from a version that is no more
         jobs = ownership.dependents(self._jobs, cron_job)
         status = dict(cron_job.get("status") or {})
         self._look_at_jobs(cron_job, jobs, status)
@@ -119,7 +124,8 @@ class CronJobController(kit.Controller):
         if not meta.is_deleting(cron_job) and not cron_job["spec"].get("suspend"):
             await self._start(key, cron_job, jobs, status)
         if status != (cron_job.get("status") or {}):
-            await self.client.update(CRON_JOBS, {**cron_job, "status": status}, subresource="status")
+            written = await self.client.update(CRON_JOBS, {**cron_job, "status": status}, subresource="status")
+            self._writes.wrote(key, written)
 
     def _look_at_jobs(self, cron_job: Object, jobs: list[Object], status: Object) -> None:
         """Bring ``active`` and lastSuccessfulTime up to date."""

@@ -12,10 +12,12 @@ from pinnace.api import meta, selectors
 from pinnace.api.errors import ApiError, is_namespace_terminating, is_reason
 from pinnace.api.resources import JOBS, PODS
 from pinnace.api.types import Object
+from pinnace.client.client import STRATEGIC_MERGE_PATCH
 from pinnace.client.recorder import NORMAL, WARNING
 from pinnace.controllers import conditions, jobindexes, jobpolicy, jobstate, kit, ownership, podstate
 from pinnace.controllers.expectations import Expectations
 from pinnace.controllers.podcontrol import PodControl
+from pinnace.controllers.writes import Writes
 from pinnace.core.clock import timestamp
 
 #: Pods made or deleted in one round at most.
@@ -40,6 +42,7 @@ class JobController(kit.Controller):
         self._backoffs: dict[str, jobstate.BackoffRecord] = {}
         self._jobs = tools.informer(JOBS)
         self._pods = tools.informer(PODS)
+        self._writes = Writes(self._jobs)
         self._claims = ownership.Claims(self.client, JOBS, PODS, self._pods)
         self._jobs.add_handler(self._job_changed)
         self._pods.add_handler(self._pod_changed)
@@ -91,7 +94,10 @@ class JobController(kit.Controller):
             self._expectations.forget(key)
             self._released.pop(key, None)
             self._backoffs.pop(key, None)
+            self._writes.forget(key)
             return
+        if not self._writes.seen(key):
+            return  # what this round would write was computed from a version that is no more
         if job["spec"].get("managedBy", _MANAGER) != _MANAGER:
             return
         settled = self._expectations.satisfied(key)
@@ -308,7 +314,9 @@ class JobController(kit.Controller):
         unchanged = held is not None and meta.resource_version(held) == meta.resource_version(job)
         if unchanged and held is not None and status == (held.get("status") or {}):
             return job
-        return await self.client.update(JOBS, {**job, "status": status}, subresource="status")
+        written = await self.client.update(JOBS, {**job, "status": status}, subresource="status")
+        self._writes.wrote(meta.key(job), written)
+        return written
 
     async def _release(self, key: str, pods: list[Object]) -> set[str]:
         """Remove the finalizer of Pods that are named in the status; their uids."""
@@ -326,10 +334,12 @@ class JobController(kit.Controller):
         return {meta.uid(pod) for pod in pods}
 
     async def _remove_finalizer(self, pod: Object) -> None:
-        kept = [name for name in meta.finalizers(pod) if name != jobstate.FINALIZER]
-        metadata = {"resourceVersion": meta.resource_version(pod), "finalizers": kept or None}
+        metadata = {"uid": meta.uid(pod), "$deleteFromPrimitiveList/finalizers": [jobstate.FINALIZER]}
+        patch = {"metadata": metadata}  # whatever else changes meanwhile, the kubelet's last word above all
         try:
-            await self.client.patch(PODS, meta.name(pod), {"metadata": metadata}, meta.namespace(pod))
+            await self.client.patch(
+                PODS, meta.name(pod), patch, meta.namespace(pod), content_type=STRATEGIC_MERGE_PATCH
+            )
         except ApiError as error:
             if not is_reason(error, "NotFound"):
                 raise
