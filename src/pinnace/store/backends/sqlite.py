@@ -1,8 +1,9 @@
 """The embedded durable store: a journal in one SQLite file, written by one thread.
 
 A batch is one INSERT statement, so one transaction with one fsync (WAL, synchronous=FULL), and few hand-overs of the
-interpreter lock to a thread that an event loop under load would keep waiting. The file's form, its lock and its checks
-are ``sqlite_file``'s.
+interpreter lock to a thread that an event loop under load would keep waiting. A statement keeps what was bound to it
+last, so there is one only for each power of two of rows, and what is left over of its rows is NULL. The file's form,
+its lock and its checks are ``sqlite_file``'s.
 
 Rules: after opening, only the writer thread touches the connection. A failed write of which SQLite says that it was
 rolled back for lack of space or memory is looked for afterwards, and refused; after any other failure (a failed fsync
@@ -17,7 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -53,9 +54,11 @@ DELETE FROM log WHERE id IN (
 """
 
 
-@lru_cache(maxsize=ROWS)
+@cache
 def _insert(rows: int) -> str:
-    return "INSERT INTO log (id, key, value, created, version) VALUES " + ", ".join(["(?,?,?,?,?)"] * rows)
+    """For up to so many rows, those that have an id."""
+    values = ", ".join(["(?,?,?,?,?)"] * rows)
+    return f"INSERT INTO log (id, key, value, created, version) SELECT * FROM (VALUES {values}) WHERE column1 NOTNULL"
 
 
 class SqliteJournal:
@@ -154,18 +157,22 @@ class SqliteJournal:
     def _append(self, rows: list[Any], size: int, revision: int, done: Callable[[StoreError | None], None]) -> None:
         try:
             if len(rows) <= ROWS * 5:
-                self._connection.execute(_insert(len(rows) // 5), rows)
+                self._insert(rows)
             else:
                 self._connection.execute("BEGIN IMMEDIATE")
                 for start in range(0, len(rows), ROWS * 5):
-                    chunk = rows[start : start + ROWS * 5]
-                    self._connection.execute(_insert(len(chunk) // 5), chunk)
+                    self._insert(rows[start : start + ROWS * 5])
                 self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the callers wait in another thread and must be told
             self._report(done, self._failure(error, rows[0]))
             return
         self._report(self._landed, revision, done)
         self._checkpointer.wrote(size)
+
+    def _insert(self, rows: list[Any]) -> None:
+        count = len(rows) // 5
+        room = 1 << (count - 1).bit_length()
+        self._connection.execute(_insert(room), rows + [None] * 5 * (room - count))
 
     def _failure(self, error: Exception, first: int) -> StoreError:
         """What became of a batch that failed, whose first row would be ``first``."""

@@ -27,8 +27,8 @@ FORMAT = 1
 POSITION_BITS = 16
 #: Milliseconds that a write waits for a tool that looks into the file meanwhile.
 BUSY_TIMEOUT = 5000
-#: Prepared statements kept: one per number of rows in an INSERT.
-STATEMENTS = 160
+#: Prepared statements kept: one for each power of two of rows in an INSERT, and the others.
+STATEMENTS = 32
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
