@@ -9,6 +9,7 @@ looked at again: some 20 us for a Pod. Shared parts are read-only, as all of a s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pinnace.api.types import Object
@@ -19,18 +20,6 @@ _REMEMBERED = 1 << 20
 _WORDS = 8192
 #: Longer strings are hardly ever said twice.
 _WORD = 80
-#: Lists of which no two objects have the same: each entry is looked into.
-_UNIQUE = frozenset(
-    (
-        "containers",
-        "initContainers",
-        "containerStatuses",
-        "initContainerStatuses",
-        "volumes",
-        "podIPs",
-        "addresses",
-    )
-)
 _NO_OBJECT: Object = {"metadata": {}}
 _NO_PART: dict[str, Any] = {}
 _EMPTY: dict[type, Any] = {dict: {}, list: []}
@@ -61,49 +50,74 @@ def _look_into(part: dict[str, Any], before: dict[str, Any]) -> None:
     for key, child in part.items():
         kind = child.__class__
         if kind is str:
-            if len(child) <= _WORD:
+            if child == before.get(key):  # who else holds an object's name or uid holds that of its first state
+                part[key] = before[key]
+            elif len(child) <= _WORD:
                 part[key] = _words.setdefault(child, child)
         elif (kind is dict or kind is list) and child is not before.get(key):
             if not child:
                 part[key] = _EMPTY[kind]
-            elif key == "managedFields":
-                _share_fields(child, before.get(key) or ())
-            elif key not in _UNIQUE:
-                part[key] = _first(child)
+            elif key in _OWN:
+                _OWN[key](child, before.get(key))
             else:
-                for entry in child:
-                    if entry.__class__ is dict:
-                        _look_into(entry, _NO_PART)
-
-
-def _share_fields(entries: list[Any], before: Any) -> None:
-    """Who owns which field. A writer of a status owns what no other object has (``k:{"ip":"10.0.0.7"}``)."""
-    for at, entry in enumerate(entries):
-        if any(entry is other for other in before):
-            continue
-        fields = entry.get("fieldsV1")
-        if fields.__class__ is not dict or any(fields is other.get("fieldsV1") for other in before):
-            continue
-        if "subresource" not in entry:
-            entries[at] = shared = _first(entry)
-            if shared is not entry:
-                continue
-        for section in fields.values():
-            if section.__class__ is dict:
-                _look_into(section, _NO_PART)
+                part[key] = _first(child)
 
 
 def _first(part: Any) -> Any:
-    """The first one seen that equals ``part``, unless that is too large to be kept for others."""
+    """The first one seen that equals ``part``, unless that is too large to be kept for others. Of what is new the parts
+    are looked at."""
     global _held
     raw = written(part)
     found = _seen.get(raw) if raw else part
     if found is None:
-        if part.__class__ is list:
+        if part.__class__ is dict:
+            _look_into(part, _NO_PART)
+        else:
             part[:] = [_first(child) if child.__class__ is dict and child else child for child in part]
         _seen[snug(raw)] = found = part
         _held += len(raw)
     return found
+
+
+def _look_into_each(entries: Any, before: Any) -> None:
+    for entry in entries if entries.__class__ is list else ():
+        if entry.__class__ is dict:
+            _look_into(entry, _NO_PART)
+
+
+def _look_at_managers(entries: list[Any], before: Any) -> None:
+    before = before or ()
+    for at, entry in enumerate(entries):
+        fields = entry.get("fieldsV1")
+        if any(entry is other or fields is other.get("fieldsV1") for other in before):
+            continue
+        if "subresource" in entry:  # it owns what no other object has: k:{"ip":"10.0.0.7"}
+            _look_into(entry, _NO_PART)
+        else:
+            entries[at] = _first(entry)
+
+
+def _look_at_fields(sections: Any, before: Any) -> None:
+    for name, section in sections.items() if sections.__class__ is dict else ():
+        if section.__class__ is dict and section:
+            if name == "f:status":
+                _look_into(section, _NO_PART)
+            else:
+                sections[name] = _first(section)
+
+
+#: What is done with lists and sets of fields of which no two objects have the same.
+_OWN: dict[str, Callable[[Any, Any], None]] = {
+    "containers": _look_into_each,
+    "initContainers": _look_into_each,
+    "containerStatuses": _look_into_each,
+    "initContainerStatuses": _look_into_each,
+    "volumes": _look_into_each,
+    "podIPs": _look_into_each,
+    "addresses": _look_into_each,
+    "managedFields": _look_at_managers,
+    "fieldsV1": _look_at_fields,
+}
 
 
 def _forget() -> None:

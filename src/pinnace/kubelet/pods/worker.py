@@ -47,6 +47,7 @@ RETRY = 5.0
 #: Seconds for the runtime to show what was done.
 SETTLE = 0.2
 FINAL = ("Failed", "Succeeded")
+_NOTHING_TOLD: frozenset[tuple[str, str]] = frozenset()
 DEADLINE = Waiting("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -130,7 +131,7 @@ class PodWorker:
         self._grace_limit: float | None = None
         self._ending_since: float | None = None
         self._deleting = False
-        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._told = _NOTHING_TOLD
 
     # -- from outside
 

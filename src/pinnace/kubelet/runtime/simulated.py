@@ -174,6 +174,7 @@ class SimulatedRuntime:
                     await self._has_range.wait()
             except TimeoutError:
                 self._addresses = self._addresses or self._new_pool(self._fallback)
+                self._has_range = None
         assert self._addresses is not None
         return self._addresses
 
