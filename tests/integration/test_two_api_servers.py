@@ -179,6 +179,34 @@ def test_a_custom_resource_defined_at_one_is_served_by_the_other(pair: Pair) -> 
         assert one("DELETE", path).status == 200
 
 
+def test_a_policy_made_at_one_is_in_force_at_the_other(pair: Pair) -> None:
+    first, second = pair.apis
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    validation = {"expression": "object.metadata.name != 'refused'", "message": "by policy"}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
+    made = {
+        "validatingadmissionpolicies": {"metadata": {"name": "p"}, "spec": spec},
+        "validatingadmissionpolicybindings": {
+            "metadata": {"name": "b"},
+            "spec": {"policyName": "p", "validationActions": ["Deny"]},
+        },
+    }
+    for plural, body in made.items():
+        assert first("POST", f"{group}/{plural}", body).status == 201
+    try:
+        dry = f"{CONFIGMAPS}?dryRun=All"
+        for api in (first, second):
+            refused = wait_for(
+                lambda api=api: (a := api("POST", dry, {"metadata": {"name": "refused"}})).status == 422 and a  # type: ignore[misc]
+            )
+            assert refused.json["message"].endswith("denied request: by policy")
+            assert api("POST", dry, {"metadata": {"name": "allowed"}}).status == 201
+    finally:
+        for plural, body in made.items():
+            assert second("DELETE", f"{group}/{plural}/{body['metadata']['name']}").status == 200
+
+
 def test_what_is_created_at_one_is_run_by_the_other(pair: Pair) -> None:
     kubectl = pair.second.kubectl()
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=3")
