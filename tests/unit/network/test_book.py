@@ -53,7 +53,7 @@ class World:
             change = self._service(name)
         else:
             change = self._pod(f"shop/pod-{name}")
-        self.waiting = self.waiting.then(change)
+        self.waiting.extend(change)
         if self.random.random() < 0.5:
             self.flush()
 

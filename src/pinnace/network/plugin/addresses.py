@@ -41,7 +41,7 @@ class Addresses:
         count = int(self._subnet.broadcast_address) - first
         begin = self._after_last(first, count)
         fresh = self._directory / f".{os.getpid()}"
-        fresh.write_text(f"{container}\r\n{interface}")
+        fresh.write_bytes(f"{container}\r\n{interface}".encode())
         try:
             for step in range(count):
                 address = str(ipaddress.IPv4Address(first + (begin + step) % count))
@@ -73,7 +73,7 @@ class Addresses:
             return
         for file in files:
             try:
-                if file.name[:1].isdigit() and file.read_text().strip() == owner:
+                if file.name[:1].isdigit() and file.read_bytes().strip() == owner.encode():
                     file.unlink()
             except FileNotFoundError:  # released meanwhile
                 continue

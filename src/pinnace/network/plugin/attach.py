@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import ipaddress
 import os
 import socket
 import struct
@@ -24,7 +25,7 @@ from pinnace.network.netlink import CREATE, EXCLUSIVE, REPLACE, Netlink
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 20, 24
 _HARDWARE, _IFNAME, _MTU, _LINKINFO, _NET_NS_FD = 1, 3, 4, 18, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
-_ADDRESS, _LOCAL, _FLAGS = 1, 2, 8
+_ADDRESS, _LOCAL, _BROADCAST, _FLAGS = 1, 2, 4, 8
 _DST, _OIF, _GATEWAY, _SOURCE = 1, 4, 5, 7
 _UP, _NO_PREFIX_ROUTE = 0x1, 0x200
 _MAIN, _BOOT, _UNICAST = 254, 3, 1
@@ -172,6 +173,9 @@ def _configure(kernel: Netlink, interface: str, address: str, gateway: str, subn
 def _give(kernel: Netlink, index: int, address: str, prefix: int) -> None:
     packed = socket.inet_aton(address)
     body = _ADDR.pack(socket.AF_INET, prefix, 0, _UNIVERSE, index)
+    if prefix < 31:
+        network = ipaddress.IPv4Network((address, prefix), strict=False)
+        body += netlink.attribute(_BROADCAST, network.broadcast_address.packed)
     body += netlink.attribute(_LOCAL, packed) + netlink.attribute(_ADDRESS, packed)
     kernel.ask(_NEWADDR, CREATE | REPLACE, body + netlink.number(_FLAGS, _NO_PREFIX_ROUTE))
 

@@ -59,7 +59,7 @@ class Book:
             del self._services[key]
         for owner in self._claim(key, before, rules.leads):
             ceded = {lead for lead in self._services[owner].leads if min(self._claims[lead]) != owner}
-            change = change.then(self._table.apply(owner, self._services[owner].cede(ceded)))
+            change.extend(self._table.apply(owner, self._services[owner].cede(ceded)))
         return change
 
     def _claim(self, key: str, before: Set[Element], after: Set[Element]) -> set[str]:

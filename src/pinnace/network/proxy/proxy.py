@@ -151,7 +151,7 @@ class Proxy:
         checks: dict[str, tuple[int, health.Check] | None] = {}
         turns = 0
         while self._behind:
-            change = change.then(await self._next(checks))
+            change.extend(await self._next(checks))
             turns += 1
             if turns % TURN == 0:
                 await breathe()

@@ -41,22 +41,18 @@ class Change:
             {element: value for element, value in after.items() if before.get(element) != value},
         )
 
-    def then(self, later: Change) -> Change:
-        """Both changes as one."""
-        if not self:
-            return later
-        remove, add = dict(self.remove), dict(self.add)
+    def extend(self, later: Change) -> None:
+        """Make this both changes as one."""
         for element, value in later.remove.items():
-            if element in add:  # came with the first change (maybe in place of another value) and goes with this one
-                del add[element]
+            if element in self.add:  # it came with the first change, maybe in place of another value
+                del self.add[element]
             else:
-                remove[element] = value
+                self.remove[element] = value
         for element, value in later.add.items():
-            if remove.get(element) == value:
-                del remove[element]
+            if self.remove.get(element) == value:
+                del self.remove[element]
             else:
-                add[element] = value
-        return Change(remove, add)
+                self.add[element] = value
 
 
 class Table:
