@@ -154,7 +154,7 @@ def test_status_for_people_and_for_programs(there: Machine, running: Kubectl) ->
     shown = there.pinnace("status")
     rows = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert rows["cluster"].startswith("running, since ")
-    assert rows["runtime"] == "containerd"
+    assert rows["runtime"] in ("containerd with crun", "containerd with runc")
     assert rows["nodes"] == "1 of 1 ready"
     assert rows["pods"] == "2 Running"
     status = json.loads(there.pinnace("status", "-o", "json"))

@@ -54,15 +54,19 @@ def collect(path: Path) -> dict[str, Any]:
 
 
 def _ask(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    from pinnace.kubelet import oci
+
     name = str(facts.get("node") or "")
     with Asker(path, facts) as asker:
         code, ready = asker.ask("GET", "/readyz?verbose")
         nodes = [asker.get(f"/api/v1/nodes/{name}")] if name else asker.get("/api/v1/nodes")["items"]
         pods = asker.get("/api/v1/pods" + (f"?fieldSelector=spec.nodeName={name}" if name else ""))["items"]
+    made_by = {meta.get("annotations", {}).get(oci.ANNOTATION) for meta in (node["metadata"] for node in nodes)}
     failing = [line for line in ready.decode(errors="replace").splitlines() if line.startswith("[-]")]
     return {
         "ready": code == 200 and (not name or all(map(_is_ready, nodes))),
         "failing": failing,
+        "ociRuntimes": sorted(filter(None, made_by)),
         "nodes": {"total": len(nodes), "ready": sum(map(_is_ready, nodes))},
         "pods": dict(Counter(str(pod["status"].get("phase")) for pod in pods)),
     }
@@ -92,7 +96,7 @@ def describe(status: dict[str, Any]) -> str:
         ("server", status["server"]),
         ("version", f"pinnace {status['version']}, Kubernetes {status['kubernetesVersion']}"),
         ("parts", ", ".join(status["parts"])),
-        ("runtime", status["runtime"]),
+        ("runtime", " with ".join(filter(None, (status["runtime"], ", ".join(status.get("ociRuntimes") or ()))))),
         ("data", status["dataDir"]),
         ("kubeconfig", status["kubeconfig"] + (f", context {status['context']}" if status["context"] else "")),
     ]

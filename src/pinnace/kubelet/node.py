@@ -111,7 +111,7 @@ class NodeAgent:
         except ApiError as error:
             if not is_reason(error, "AlreadyExists"):
                 raise
-            change = {"metadata": {"labels": wanted["metadata"]["labels"]}}
+            change = {"metadata": {k: v for k, v in wanted["metadata"].items() if k in ("labels", "annotations")}}
             self._learn(await self._client.patch(NODES, self.description.name, change))
             await self.report(force=True)
         else:

@@ -21,6 +21,8 @@ from pinnace.core import elf
 
 log = logging.getLogger(__name__)
 
+#: What a Node says of it.
+ANNOTATION = "pinnace.dev/oci-runtime"
 _CGROUPS = Path("/sys/fs/cgroup")
 #: Where the code refers to the strings behind it, and to which: the hierarchies' directory, the second one, crun.
 _REFERENCES = {0x1B: 0, 0x22: 0, 0x3F: 1, 0x56: 2}

@@ -25,6 +25,7 @@ from pinnace.kubelet.images import Puller
 from pinnace.kubelet.manifests import Manifests
 from pinnace.kubelet.node import RENEW, NodeAgent, NodeDescription
 from pinnace.kubelet.objects import ObjectCache
+from pinnace.kubelet.oci import ANNOTATION, OciRuntime
 from pinnace.kubelet.pause import IMAGE as PAUSE
 from pinnace.kubelet.pods.cgroups import Cgroups
 from pinnace.kubelet.pods.gate import Gate
@@ -57,6 +58,9 @@ IMAGES = 50
 
 class Container(Protocol):
     """What runs the runtime, if that is this node's business (``containerd.Containerd``)."""
+
+    @property
+    def runtime(self) -> OciRuntime | None: ...
 
     async def start(self) -> None: ...
 
@@ -226,6 +230,8 @@ class Kubelet:
             await self._containerd.start()
         await self.runtime.connect()
         if self._containerd is not None:
+            if self._containerd.runtime is not None:
+                self._description.annotations[ANNOTATION] = self._containerd.runtime.name
             if await self.runtime.image(PAUSE) is None:
                 await self._containerd.import_pause()
         self._description.runtime, self._description.runtime_version = self.runtime.name, self.runtime.version
