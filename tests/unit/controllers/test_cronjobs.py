@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnace.api import meta
+from pinnace.api.errors import ApiError
 from pinnace.api.resources import CRON_JOBS, JOBS, PODS
-from pinnace.api.types import Object
+from pinnace.api.types import GVR, Object
+from pinnace.client.client import Client
 from pinnace.controllers import cronjob, cronschedule
 from pinnace.core.clock import parse_timestamp, timestamp
 
@@ -65,6 +67,31 @@ async def test_a_week_passes_and_history_stays_short(cluster: Cluster) -> None:
         await cluster.settle(6 * 3600)
         await finish_all(cluster)
     assert len(await cluster.list(JOBS)) == 3
+
+
+async def test_nothing_is_written_from_an_outdated_version(bare: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that begins before its own last write is seen would only collect Conflicts."""
+    written: list[str] = []
+    conflicts: list[str] = []
+    update = Client.update
+
+    async def watched(self: Client, gvr: GVR, obj: Object, **options: Any) -> Object:
+        written.append(gvr.resource)
+        try:
+            return await update(self, gvr, obj, **options)
+        except ApiError as error:
+            conflicts.append(str(error))
+            raise
+
+    monkeypatch.setattr(Client, "update", watched)
+    await bare.start_controllers()
+    await bare.create(CRON_JOBS, cron_job("0 * * * *"))
+    for _ in range(5):
+        await bare.settle(3600)
+        await finish_all(bare)
+    assert conflicts == []
+    assert written.count("cronjobs") <= 10
+    assert written.count("jobs") <= 25
 
 
 async def test_forbid_waits_for_the_running_job(cluster: Cluster) -> None:
