@@ -237,21 +237,23 @@ def test_readiness_decides_over_the_condition(lives: Kubectl) -> None:
 
 
 def test_liveness_by_http_tcp_and_exec(lives: Kubectl) -> None:
-    eventually(lambda: all(s.get("running") for s in states(lives, "probed").values()) and states(lives, "probed"))
+    pods = {"http": "probed", "tcp": "probed", "exec": "probed-exec"}
+    for name in ("probed", "probed-exec"):
+        eventually(lambda n=name: all(s.get("running") for s in states(lives, n).values()) and states(lives, n))  # type: ignore[misc]
     lives("exec", "probed", "-c", "http", "--", "rm", "/www/ok")
     lives("exec", "probed", "-c", "tcp", "--", "touch", "/closed")
-    lives("exec", "probed", "-c", "exec", "--", "touch", "/sick")
-    for container in ("http", "tcp", "exec"):
-        eventually(lambda c=container: restarted(lives, "probed", c), what=f"{container} restarts")  # type: ignore[misc]
+    lives("exec", "probed-exec", "--", "touch", "/sick")
+    for container, name in pods.items():
+        eventually(lambda n=name, c=container: restarted(lives, n, c), what=f"{container} restarts")  # type: ignore[misc]
     address = pod(lives, "probed")["status"]["podIP"]
-    for words in (
-        "Liveness probe failed: HTTP probe failed with statuscode: 404",
-        f"Liveness probe failed: dial tcp {address}:9090: connect: connection refused",
-        "Container http failed liveness probe, will be restarted",
-        "Container tcp failed liveness probe, will be restarted",
-        "Container exec failed liveness probe, will be restarted",
+    for container, words in (
+        ("http", "Liveness probe failed: HTTP probe failed with statuscode: 404"),
+        ("http", "Container http failed liveness probe, will be restarted"),
+        ("tcp", f"Liveness probe failed: dial tcp {address}:9090: connect: connection refused"),
+        ("tcp", "Container tcp failed liveness probe, will be restarted"),
+        ("exec", "Container exec failed liveness probe, will be restarted"),
     ):
-        eventually(lambda w=words: w in lives("describe", "pod", "probed"), what=words)  # type: ignore[misc]
+        eventually(lambda n=pods[container], w=words: w in lives("describe", "pod", n), what=words)  # type: ignore[misc]
 
 
 # -- logs and streams
