@@ -10,8 +10,6 @@ import orjson
 
 #: Spellings that make counting keys by their ``":`` unreliable.
 _UNUSUAL = re.compile(rb'"\s+:|\\u0022|\\u003[aA]')
-#: One of which each of them holds; looked for first, as that is ten times faster.
-_SIGNS = (b" :", b"\n:", b"\t:", b"\r:", b"\\u00")
 
 
 def find(body: bytes, parsed: Any = None) -> list[str]:
@@ -20,12 +18,24 @@ def find(body: bytes, parsed: Any = None) -> list[str]:
 
     Costs about as much as parsing ``body`` when there are none. Raises RecursionError for deep nesting.
     """
-    unusual = any(sign in body for sign in _SIGNS) and _UNUSUAL.search(body)
-    if not unusual and body.count(b'":') == _members(orjson.loads(body) if parsed is None else parsed):
+    if not _is_unusual(body) and body.count(b'":') == _members(orjson.loads(body) if parsed is None else parsed):
         return []
     found: dict[str, None] = {}
     _walk(json.loads(body, object_pairs_hook=_Pairs), "", found)
     return list(found)
+
+
+def _is_unusual(body: bytes) -> bool:
+    """Whether keys are spelt in a way that makes counting them unreliable."""
+    # Each such spelling holds one of these signs. Looking for one byte first is forty times faster than for two.
+    signs = (
+        b" :" in body
+        or (b"\\" in body and b"\\u00" in body)
+        or (b"\n" in body and b"\n:" in body)
+        or (b"\t" in body and b"\t:" in body)
+        or (b"\r" in body and b"\r:" in body)
+    )
+    return signs and _UNUSUAL.search(body) is not None
 
 
 def _members(parsed: Any) -> int:

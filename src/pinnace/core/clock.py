@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 Arguments = TypeVarTuple("Arguments")
@@ -61,6 +62,11 @@ class Clock(Protocol):
 
 def timestamp(seconds: float) -> str:
     """RFC 3339 in whole seconds, as metav1.Time is written: ``2026-11-21T09:14:00Z``."""
+    return _whole_seconds(seconds // 1)
+
+
+@lru_cache(64)
+def _whole_seconds(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

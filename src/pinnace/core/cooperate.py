@@ -41,7 +41,7 @@ def _thread() -> ThreadPoolExecutor:
 
 #: What one turn of the event loop may begin.
 TURN_SECONDS = 0.002
-TURN_TASKS = 8
+TURN_TASKS = 12
 TURN_QUIET = 4
 
 

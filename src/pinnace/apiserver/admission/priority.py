@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pinnace.api.types import Object
 from pinnace.apiserver.admission.base import CREATE, UPDATE, View, refuse
 from pinnace.apiserver.request import AdmissionAttributes
+from pinnace.apiserver.resources import codec
+from pinnace.store.protocol import KeyValue
 
 GROUP, PLURAL = "scheduling.k8s.io", "priorityclasses"
 
@@ -14,6 +18,8 @@ class Priority:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        self._classes: Sequence[KeyValue] = ()
+        self._default: Object | None = None  # of these classes
 
     def wants(self, group: str, plural: str, subresource: str, operation: str) -> bool:
         if subresource or operation not in (CREATE, UPDATE):
@@ -74,8 +80,7 @@ class Priority:
             if found is None:
                 raise refuse(attributes, f"no PriorityClass with name {name} was found")
         else:
-            defaults = [item for item in self._view.items(GROUP, PLURAL) if item.get("globalDefault")]
-            found = min(defaults, key=_value, default=None)
+            found = self._default_class()
             if found is None:
                 return "", 0, "PreemptLowerPriority"
         return (
@@ -83,6 +88,13 @@ class Priority:
             _value(found),
             str(found.get("preemptionPolicy") or "PreemptLowerPriority"),
         )
+
+    def _default_class(self) -> Object | None:
+        classes = self._view.entries(GROUP, PLURAL)
+        if classes is not self._classes:
+            defaults = [item for item in map(codec.decoded, classes) if item.get("globalDefault")]
+            self._classes, self._default = classes, min(defaults, key=_value, default=None)
+        return self._default
 
 
 def _value(priority_class: Object) -> int:

@@ -45,18 +45,22 @@ class ServiceAccount:
         if not self._always and self._view.get("", "serviceaccounts", "kube-system", DEFAULT) is None:
             return None
         spec = (attributes.object or {}).get("spec")
+        account = None
         if isinstance(spec, dict) and attributes.operation == CREATE:
             wanted = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT
-            if wanted == DEFAULT and self._view.get("", "serviceaccounts", attributes.namespace, DEFAULT) is None:
-                return self._admit_later(attributes)
-        self._admit(attributes)
+            if wanted == DEFAULT:
+                account = self._view.get("", "serviceaccounts", attributes.namespace, DEFAULT)
+                if account is None:
+                    return self._admit_later(attributes)
+        self._admit(attributes, account)
         return None
 
     async def _admit_later(self, attributes: AdmissionAttributes) -> None:
         await self._view.wait("serviceaccounts", attributes.namespace, DEFAULT, self._clock, PATIENCE)
         self._admit(attributes)
 
-    def _admit(self, attributes: AdmissionAttributes) -> None:
+    def _admit(self, attributes: AdmissionAttributes, account: Object | None = None) -> None:
+        """``account``: the one that the Pod is about, if it has been looked up already."""
         pod = attributes.object
         spec = (pod or {}).get("spec")
         if pod is None or not isinstance(spec, dict) or attributes.operation != CREATE:
@@ -67,7 +71,8 @@ class ServiceAccount:
         if not spec.get("serviceAccountName"):
             spec["serviceAccountName"] = spec.get("serviceAccount") or DEFAULT
         name = spec["serviceAccount"] = spec["serviceAccountName"]
-        account = self._view.get("", "serviceaccounts", attributes.namespace, str(name))
+        if account is None:
+            account = self._view.get("", "serviceaccounts", attributes.namespace, str(name))
         if account is None:
             where = f"{attributes.namespace}/{name}"
             raise refuse(attributes, f'error looking up service account {where}: serviceaccount "{name}" not found')
@@ -142,7 +147,7 @@ def _mount_token(spec: Object) -> None:
             if not isinstance(container, dict):
                 continue
             mounts = container.get("volumeMounts") or []
-            if any(mount.get("mountPath") == MOUNT_PATH for mount in mounts):
+            if mounts and any(mount.get("mountPath") == MOUNT_PATH for mount in mounts):
                 continue
             mount = {"name": volume_name, "readOnly": True, "mountPath": MOUNT_PATH}
             container["volumeMounts"] = [*mounts, mount]

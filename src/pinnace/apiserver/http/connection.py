@@ -40,7 +40,7 @@ PIPELINED = 16
 #: Bytes written without a look at other connections.
 AT_ONCE = 1024 * 1024
 #: Tasks that sending a long list, or beginning a watch, counts for.
-LONG_ANSWER = 3
+LONG_ANSWER = 4
 #: A transport that holds more than this makes its writer wait.
 HIGH_WATER = 1024 * 1024
 
