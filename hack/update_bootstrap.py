@@ -176,6 +176,8 @@ ADDED: dict[str, tuple[str, ...]] = {
         f"{READ},delete |  | pods",
         "patch |  | pods/status",
         "create,get,patch | coordination.k8s.io | leases",
+        "create,get | certificates.k8s.io | certificatesigningrequests",
+        "create | authorization.k8s.io | subjectaccessreviews",
         EVENTS,
     ),
     # Makes Pods find the DNS servers of such nodes.

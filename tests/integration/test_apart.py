@@ -180,9 +180,19 @@ def test_who_loses_the_lease_ends(parts: Parts) -> None:
 
 def test_many_simulated_nodes_with_one_identity(parts: Parts) -> None:
     kubeconfig = str(parts.cluster.data_dir / "simulated-nodes.conf")
+    parts.controllers().wait_told("kube-controller-manager works")  # they sign the certificate of the nodes' server
     parts.node("--simulated-nodes", "30", "--kubeconfig", kubeconfig, "--node-name", "many")
     ready = "/api/v1/nodes"
     wait_for(lambda: len(parts.api("GET", ready).json["items"]) == 30, "30 nodes")
+    pods = "/api/v1/namespaces/default/pods"
+    spec = {"nodeName": "many-7", "containers": [{"name": "main", "image": "web"}]}
+    wait_for(lambda: parts.api("POST", pods, {"metadata": {"name": "web"}, "spec": spec}).status == 201, "the Pod")
+    kubectl = parts.cluster.kubectl()
+    kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=20s")
+    wait_for(lambda: kubectl("logs", "web"), "the nodes' server to have its certificate")
+    assert kubectl("logs", "web") == "container main of Pod web is simulated: it writes no log\n"
+    refused = kubectl.run("exec", "web", "--", "ls").stderr
+    assert "this container is simulated: there is no process to run a command in" in refused
     status = pinnace("status", "--data-dir", str(parts.directory / "node"))
     assert (status.returncode, "simulated" in status.stdout) == (0, True)
     down = pinnace("down", "--data-dir", str(parts.directory / "node"))

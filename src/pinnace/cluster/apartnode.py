@@ -25,7 +25,7 @@ from pinnace.api.types import Object
 from pinnace.client.client import Client
 from pinnace.client.https import Credentials
 from pinnace.client.informer import Informers
-from pinnace.cluster import kubeconfig, machine, remote
+from pinnace.cluster import identities, kubeconfig, machine, remote
 from pinnace.cluster.clusterdns import ANNOTATION
 from pinnace.cluster.datadir import DataDir
 from pinnace.cluster.errors import ClusterError, Exit
@@ -87,7 +87,9 @@ class NodeProcess:
             self._tasks.forever(lambda: own.keep(found.client, found.https.use_new_files), name="client certificate")
         if self._options.simulated_nodes is not None:
             names = [f"{name}-{number}" for number in range(self._options.simulated_nodes)]
-            await self._start_simulated(found, names, address, None)
+            await self._start_simulated(
+                found, names, address, self._serving(found, names[0], address) if names else None
+            )
         elif real:
             await self._start_real(found, name, address)
         else:
@@ -232,7 +234,7 @@ class NodeProcess:
         context = self_signed(self._clock, name, address)
         context.load_verify_locations(cadata=authority(found.credentials).decode())
         context.verify_mode = ssl.CERT_OPTIONAL
-        if found.user == USER_PREFIX + name:
+        if found.user in (USER_PREFIX + name, identities.SIMULATED_NODE_HOST.name):
             path = self._options.data_dir / "pki" / "kubelet-server-current.pem"
             certificate = NodeCertificate(path, self._clock, name, frozenset((name, address)))
             if certificate.is_good():

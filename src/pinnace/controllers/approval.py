@@ -2,7 +2,8 @@
 
 A client certificate as kubelets have it is approved for whoever may create ``certificatesigningrequests/nodeclient``
 (a machine that joins) or, if it is the node's own again, ``.../selfnodeclient``. A serving certificate is approved for
-the node itself, for names and addresses that its Node object has; upstream leaves that to the cluster's operator.
+the node itself, for names and addresses that its Node object has; upstream leaves that to the cluster's operator. The
+process that has many simulated nodes asks in the name of one of them.
 
 Imported when the first request is to be looked at: ``cryptography`` costs start-up time and memory.
 """
@@ -19,6 +20,7 @@ from pinnace.api.types import Object
 
 CLIENT, SERVING = "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"
 USER_PREFIX, GROUP = "system:node:", "system:nodes"
+SIMULATED, SIMULATED_NODE_HOST = "pinnace.dev/simulated", "system:pinnace:simulated-node-host"
 _BASE = {"digital signature", "key encipherment"}
 
 
@@ -58,19 +60,23 @@ def client_kinds(request: Object) -> list[tuple[str, str]]:
 
 
 def serving_node(request: Object) -> str:
-    """For a serving certificate that a node asks for itself: the node's name, else ""."""
+    """For a serving certificate that a node asks for itself, or its host for a simulated one: the node, else ""."""
     found = parsed(request)
     if found is None or request["spec"]["signerName"] != SERVING:
         return ""
     user = str(request["spec"].get("username") or "")
+    if user == SIMULATED_NODE_HOST:
+        return common_name(found).removeprefix(USER_PREFIX)
     if common_name(found) != user or GROUP not in (request["spec"].get("groups") or ()):
         return ""
     return user.removeprefix(USER_PREFIX)
 
 
 def serves_as(request: Object, node: Object) -> bool:
-    """Whether all names of a serving certificate are ``node``'s own, and there is one."""
+    """Whether all names of a serving certificate are ``node``'s own, and there is one; and ``node`` is its asker's."""
     found = parsed(request)
+    if request["spec"].get("username") == SIMULATED_NODE_HOST and meta.annotations(node).get(SIMULATED) != "true":
+        return False
     names = None if found is None else _names(found)
     if names is None:
         return False

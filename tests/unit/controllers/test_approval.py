@@ -93,6 +93,16 @@ def test_nobody_asks_for_another_node() -> None:
     assert approval.serving_node(request("system:node:one", NODES, "one", **{**SERVING, "groups": ()})) == ""
 
 
+def test_the_host_of_simulated_nodes_serves_as_one_of_them() -> None:
+    host = {**SERVING, "username": approval.SIMULATED_NODE_HOST, "groups": ("system:authenticated",)}
+    made = request("system:node:one", NODES, "one", "192.0.2.1", **host)
+    assert approval.serving_node(made) == "one"
+    assert not approval.serves_as(made, NODE), "a real node's name is not its own"
+    simulated = {**NODE, "metadata": {"name": "one", "annotations": {approval.SIMULATED: "true"}}}
+    assert approval.serves_as(made, simulated)
+    assert not approval.serves_as(request("system:node:one", NODES, "192.0.2.2", **host), simulated)
+
+
 @pytest.mark.parametrize(
     ("expiration", "expected"),
     [("2020-09-13T12:26:40Z", 1_600_000_000.0), ("soon", None), ("", None), ("2020-09-13", None)],
