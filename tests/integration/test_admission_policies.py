@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.clusters import Api, Cluster
+from tests.clusters import Api, Cluster, wait_for
 from tests.tools import Kubectl
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
@@ -214,3 +214,24 @@ def test_dear_expressions_are_stopped(bare_api: Api, bare_namespace: str, policy
     refused = bare_api("POST", f"/api/v1/namespaces/{bare_namespace}/configmaps", {"metadata": {"name": "a"}})
     assert refused.status == 422
     assert "cost" in json.dumps(refused.json)
+
+
+def test_a_field_that_there_is_not_is_warned_of_in_the_status(cluster: Cluster) -> None:
+    api = cluster.api()
+    name = f"checked-{next(_names)}"
+    url = f"{GROUP}/validatingadmissionpolicies"
+    spec = {
+        "matchConstraints": {"resourceRules": [rule("deployments", groups=("apps",)) | {"apiVersions": ["v1"]}]},
+        "validations": [{"expression": "object.replicas > 1"}],
+    }
+    assert api("POST", url, {"metadata": {"name": name}, "spec": spec}).status == 201
+    try:
+        status = wait_for(lambda: api("GET", f"{url}/{name}").json.get("status"))
+        [warning] = status["typeChecking"]["expressionWarnings"]
+        assert "undefined field 'replicas'" in warning["warning"]
+        change = {"spec": {"validations": [{"expression": "object.spec.replicas > 1"}]}}
+        assert api("PATCH", f"{url}/{name}", change, headers=MERGE).status == 200
+        wanted = {"observedGeneration": 2, "typeChecking": {}}
+        wait_for(lambda: api("GET", f"{url}/{name}").json["status"] == wanted)
+    finally:
+        assert api("DELETE", f"{url}/{name}").status == 200

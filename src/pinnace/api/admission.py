@@ -100,9 +100,12 @@ def names(*, params: bool, authorizer: bool, variables: Mapping[str, Type] | Non
         found["params"] = DYN
     if authorizer:
         found["authorizer"] = AUTHORIZER
-    if variables is not None:
-        found["variables"] = object_of("kubernetes.variables", variables)
-    return found
+    return found if variables is None else with_variables(found, variables)
+
+
+def with_variables(known: Mapping[str, Type], variables: Mapping[str, Type]) -> dict[str, Type]:
+    """``known`` names and a policy's variables."""
+    return {**known, "variables": object_of("kubernetes.variables", variables)}
 
 
 def compiled(text: str, known: Mapping[str, Type], wanted: Sequence[Type] = ()) -> Expression:

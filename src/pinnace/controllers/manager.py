@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pinnace.client.informer import Informers
 from pinnace.controllers import kit
+from pinnace.controllers.admissionpolicystatus import AdmissionPolicyStatusController
 from pinnace.controllers.certificates import CertificateController
 from pinnace.controllers.cronjob import CronJobController
 from pinnace.controllers.daemonset import DaemonSetController
@@ -120,6 +121,7 @@ class Controllers:
             TaintEvictionController(tools),
             PodGarbageCollector(tools),
             GarbageCollector(tools),
+            AdmissionPolicyStatusController(tools),
             NodeIpamController(tools, cluster_cidr=self._cluster_cidr, node_prefix=self._node_prefix),
             *(make(tools) for make in self._others),
         ]

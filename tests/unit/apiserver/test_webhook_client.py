@@ -49,6 +49,7 @@ async def test_a_service_is_called_at_a_ready_endpoint_of_its_port(store: Store,
     await put(store, "services/default/hook", spec={"clusterIP": "10.96.0.9", "ports": ports})
     with serving(tmp_path, "hook.default.svc") as webhook:
         webhook.answers["/"] = lambda _: ALLOW
+        webhook.context = webhook.authority.context("hook.default.svc")
         await slice_of(store, "hook-a", "192.0.2.1", webhook.port, ready=False, port_name="https")
         await slice_of(store, "hook-b", "127.0.0.1", webhook.port, port_name="https")
         await slice_of(store, "hook-c", "192.0.2.2", 80, port_name="metrics")
