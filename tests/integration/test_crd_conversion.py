@@ -103,6 +103,31 @@ def test_each_version_is_read_and_written_as_its_own(custom: Custom) -> None:
     assert custom.get("a").status == 404
 
 
+def test_who_owns_what_is_seen_in_each_managers_version(custom: Custom) -> None:
+    """A manager that applied in one version conflicts with, and yields to, one that applies in another."""
+
+    def apply(name: str, manager: str, spec: Any, at: str = "v1", **query: str) -> Any:
+        config = {"apiVersion": f"{custom.group}/{at}", "kind": custom.kind, "metadata": {"name": name}, "spec": spec}
+        return custom.api(
+            "PATCH",
+            custom.item(name, at),
+            config,
+            query={"fieldManager": manager, **query},
+            headers={"Content-Type": "application/apply-patch+yaml"},
+        )
+
+    assert apply("a", "one", {"host": "web:1"}).status == 201
+    assert apply("a", "two", {"name": "web"}, at="v2").status == 200
+    refused = apply("a", "two", {"name": "web", "port": 2}, at="v2")
+    assert refused.status == 409
+    assert message(refused) == 'Apply failed with 1 conflict: conflict with "one": .spec.host'
+    taken = apply("a", "two", {"name": "web", "port": 2}, at="v2", force="true")
+    assert taken.json["spec"] == {"name": "web", "port": 2}
+    owners = {entry["manager"]: entry["fieldsV1"] for entry in taken.json["metadata"]["managedFields"]}
+    assert owners == {"two": {"f:spec": {"f:name": {}, "f:port": {}}}}
+    assert custom.get("a").json["spec"] == {"host": "web:2"}
+
+
 def test_what_was_converted_is_not_asked_for_again(custom: Custom) -> None:
     custom.create("a", spec={"host": "one:1"})
     custom.get("a", "v2")

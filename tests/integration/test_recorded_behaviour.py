@@ -140,8 +140,12 @@ ACCOUNTS = (
     Account(r"discovery 5 answer\.resources\.cronjobs(/status)?", ANY, "batch/v1 since 1.21"),
     Account(r"discovery 6 answer\.minor", "37", "another version"),
     Account(r"discovery 6 answer\.gitVersion", r"v1\.37\.\d+\+pinnace\..*", "another version"),
+    Account(
+        r"dry-run 3 answer\..*message",
+        r'.*Unsupported value: \["Some"\]: supported values: "All"',
+        "lists are shown as JSON since 1.33",
+    ),
     # -- Pinnace answers otherwise, on purpose
-    Account(r"rbac [79] answer\.metadata\.managedFields", ABSENT, "reviews are not kept: nobody manages their fields"),
     Account(r"discovery 6 answer\.(gitCommit|goVersion)", "", "not built from Git, nor in Go"),
     Account(r"discovery 6 answer\.compiler", "cpython", "Python it is"),
     Account(r"discovery 1 answer\.serverAddressByClientCIDRs\[0\]\.serverAddress", ANY, "its own address"),

@@ -7,7 +7,7 @@ discovery, OpenAPI, decoding, defaulting, validation, patches and tables read ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pinnace.api.errors import FieldError
 from pinnace.api.types import GVK, GVR, Object
@@ -42,6 +42,15 @@ class ScalePaths(NamedTuple):
     selector: tuple[str, ...]
 
 
+class Decode(Protocol):
+    """Makes of what was sent a new object without what the schema does not know, and without nulls that it does not
+    allow unless ``nulls`` says that these stay; and the warnings to answer with. Raises ApiError 400."""
+
+    def __call__(
+        self, sent: Object, validation: str, duplicates: Sequence[str], *, nulls: bool = False
+    ) -> tuple[Object, list[str]]: ...
+
+
 class Custom(NamedTuple):
     """What only the row of a CustomResourceDefinition's version has."""
 
@@ -50,9 +59,7 @@ class Custom(NamedTuple):
     schema: Object
     #: Other for another schema.
     digest: Callable[[], str]
-    #: ``(object, fieldValidation, duplicate fields)``: a new object without what the schema does not know, and the
-    #: warnings to answer with. Raises ApiError 400.
-    decode: Callable[[Object, str, Sequence[str]], tuple[Object, list[str]]]
+    decode: Decode
     #: Objects written at this revision or before may have been checked by another schema: what is read of them goes
     #: through ``from_storage`` first, also in the version in which they are stored.
     revised: int
@@ -71,6 +78,8 @@ class Custom(NamedTuple):
     webhook: Object | None = None
     #: What it has converted to this version, by key and revision.
     converted: dict[tuple[str, int], Object] = {}  # noqa: RUF012 - each row is given its own
+    #: What it has converted to other versions, by its text and the version: to see there who owns what.
+    translated: dict[tuple[bytes, str], Object] = {}  # noqa: RUF012 - each row is given its own
 
 
 class Resource(NamedTuple):

@@ -164,7 +164,7 @@ def _check(type_: Type, value: Any, path: tuple[str, ...], found: list[str]) -> 
         if not isinstance(value, dict):
             _say(found, path, f"expected map, got &{{{go_value(value)}}}")
             return
-        for name, held in value.items():
+        for name, held in sorted(value.items()):
             of = type_.of_field(name)
             if of is None:
                 _say(found, (*path, f"f:{name}"), "field not declared in schema")

@@ -34,6 +34,7 @@ class Type:
 
     __slots__ = (
         "_compile",
+        "defaults",
         "element",
         "fields",
         "is_list",
@@ -64,6 +65,8 @@ class Type:
         #: Fields of which upstream's Go type always has a value, and the zero value that is meant where they are left
         #: out: None for a null list, map or time, {} for a struct.
         self.present: Mapping[str, Any] = {}
+        #: Fields of a custom resource's map that have a value where they are left out.
+        self.defaults: Mapping[str, Any] = {}
         self._compile: _Compile | None = None
 
     def ready(self) -> Type:
@@ -84,7 +87,7 @@ class Type:
             return None
         default = _KEY_DEFAULTS.get((element.name, key))
         if default is None:
-            default = element.ready().present.get(key)
+            default = element.ready().present.get(key, element.defaults.get(key))
         return default
 
 
@@ -188,6 +191,9 @@ def _of_schema(node: Mapping[str, Any], *, preserve: bool, name: str = "") -> Ty
             self.map_atomic = node.get("x-kubernetes-map-type") == ATOMIC
             self.fields = _fields(node, preserve=preserve)
             self.values = _values(node, preserve=preserve)
+            if not name:
+                declared = node.get("properties") or {}
+                self.defaults = {field: child["default"] for field, child in declared.items() if "default" in child}
             always = _present().get(name, frozenset()) if name else frozenset()
             self.present = {field: _zero(self.fields[field]) for field in self.fields if field in always}
 

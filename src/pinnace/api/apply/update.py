@@ -56,13 +56,17 @@ def of_new(type_: Type, obj: Object, ignored: Ignored) -> Set:
         elif ignored.paths.get(f"f:{name}", obj) and name != "apiVersion" and name != "kind":
             mine[name] = value
     if "spec" not in mine or not mine.keys() <= _TEMPLATED:
-        return ignored.rest(compare(type_, {}, mine)[0])
+        return _owned(type_, mine, ignored)
     text = written([_names(mine.get("metadata")), mine["spec"]])
     known = _created.get(text)
     if known is None or known[0] is not type_:
-        known = (type_, ignored.rest(compare(type_, {}, mine)[0]))
+        known = (type_, _owned(type_, mine, ignored))
         _created.keep(text, known)
     return known[1]
+
+
+def _owned(type_: Type, mine: Object, ignored: Ignored) -> Set:
+    return fieldset.difference(ignored.rest(compare(type_, {}, mine)[0]), NEVER)
 
 
 def _names(metadata: Object | None) -> Object | None:

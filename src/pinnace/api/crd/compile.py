@@ -101,6 +101,7 @@ def _row(definition: Object, version: Object, storage: GVR, kinds: dict[str, Cus
             rules=cache(lambda: schemas.has_rules(node)),
             webhook=conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None,
             converted={},
+            translated={},
         ),
     )
 

@@ -67,14 +67,17 @@ class CustomKind:
 
         return rules.compiled(self.schema)
 
-    def decode(self, sent: Object, validation: str, duplicates: Sequence[str]) -> tuple[Object, list[str]]:
-        """See ``registry.Custom.decode``."""
+    def decode(
+        self, sent: Object, validation: str, duplicates: Sequence[str], *, nulls: bool = False
+    ) -> tuple[Object, list[str]]:
+        """See ``registry.Decode``."""
         unknown: list[str] | None = None if validation == schema.IGNORE else []
         obj: Object = meta.copy(sent)
         try:
             obj["metadata"] = embedded.decode_metadata(obj["metadata"], "metadata", unknown)
             pruning.prune(obj, self.schema, unknown)
-            pruning.prune_nulls(obj, self.schema)
+            if not nulls:
+                pruning.prune_nulls(obj, self.schema)
             if self.schema.has_embedded:
                 embedded.coerce(obj, self.schema, unknown)
         except DecodeError as error:

@@ -39,8 +39,10 @@ def _plain(value: Any) -> str:
 def _at(obj: Object, path: tuple[str, ...], go_type: str) -> Any:
     value: Any = obj
     for index, name in enumerate(path):
+        if value is None:
+            return _MISSING
         if not isinstance(value, dict):
-            where = "." + ".".join(path[:index])
+            where = "." + ".".join(path[: index + 1])
             shown = f"{_plain(value)} is of the type {_GO_TYPES[json_type(value)]}, expected map[string]interface{{}}"
             raise ScaleError(f"{where} accessor error: {shown}")
         if name not in value:

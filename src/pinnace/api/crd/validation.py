@@ -94,7 +94,7 @@ def _spec(errors: Errors, spec: Object, before: Object) -> None:
         errors.append(invalid_value("spec.versions", versions, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         why = "must have exactly one version marked as storage version"
-        errors.append(invalid_value("spec.versions", versions, why))
+        errors.append(invalid_value("spec.versions", spec.get("versions"), why))
     names = spec.get("names") or {}
     for key in ("plural", "singular", "kind", "listKind"):
         if not names.get(key):
@@ -234,7 +234,7 @@ def _stored_versions(errors: Errors, new: Object, spec: Object) -> None:
     stored = (new.get("status") or {}).get("storedVersions") or []
     at = "status.storedVersions"
     if not stored:
-        errors.append(invalid_value(at, stored, "must have at least one stored version"))
+        errors.append(invalid_value(at, stored or None, "must have at least one stored version"))
         return
     names = set()
     for version in spec.get("versions") or ():

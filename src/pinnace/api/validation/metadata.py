@@ -162,6 +162,8 @@ def _managed_fields(errors: Errors, entries: list[Object] | None) -> None:
             errors.append(invalid_value(f"{at}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
         if len(entry.get("manager") or "") > 128:
             errors.append(too_long(f"{at}.manager", 128))
+        if len(entry.get("subresource") or "") > 256:
+            errors.append(too_long(f"{at}.subresource", 256))
 
 
 def create(errors: Errors, metadata: Object, namespaced: bool, name_check: NameCheck) -> None:

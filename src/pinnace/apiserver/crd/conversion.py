@@ -37,6 +37,8 @@ AT_ONCE = 500
 KEPT = 10_000
 #: Times that a request is begun again because another object turned up that has not been converted.
 TRIES = 100
+#: Objects of writes kept in other versions: what one request needs, and a few.
+TRANSLATED = 64
 _REVIEW = "apiextensions.k8s.io"
 
 
@@ -160,8 +162,21 @@ async def _served(converter: Converter, handler: Handler, backend: Backend, requ
             await converter.ensure(row, [missing.item])
             request.warnings[:] = warned
             continue
+        except codec.NotTranslatedError as missing:
+            await _translate(converter, row, missing)
+            request.warnings[:] = warned
+            continue
         return answer
     raise errors.conflict(row.group, row.plural, request.info.name)
+
+
+async def _translate(converter: Converter, row: Resource, missing: codec.NotTranslatedError) -> None:
+    custom = row.custom
+    assert custom is not None
+    made = await converter.convert(row, [missing.obj], missing.key[1])
+    if len(custom.translated) >= TRANSLATED:
+        custom.translated.clear()
+    custom.translated[missing.key] = made[0]
 
 
 class ConvertedWatch:

@@ -116,8 +116,7 @@ async def _create(backend: Backend, request: Request, row: Resource, config: Obj
         raise errors.conflict(row.group, row.plural, info.name, why)
     update.check_name(new, info.name, info.namespace if row.namespaced else "")
     create.place(new, row, info.namespace)
-    if metadata.get("resourceVersion"):
-        raise errors.conflict(row.group, row.plural, info.name)
+    metadata.pop("resourceVersion", None)
     try:
         return await create.create_object(backend, request, row, new, dry=dry, applied=True)
     except errors.ApiError as error:
@@ -141,7 +140,10 @@ def merged(backend: Backend, request: Request, row: Resource, live: Object, conf
         force=forced(request),
     )
     entries = new["metadata"].pop("managedFields", None)
-    new = patch.decode(request, new, live, row, schema.IGNORE)
+    if row.custom is not None:
+        new = row.custom.decode(new, schema.IGNORE, (), nulls=True)[0]
+    else:
+        new = patch.decode(request, new, live, row, schema.IGNORE)
     if entries:
         new["metadata"]["managedFields"] = entries
     return new

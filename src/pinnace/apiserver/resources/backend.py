@@ -274,7 +274,7 @@ def dry_run(request: Request, options_kind: str, options: dict[str, Any] | None 
     if not values:
         return False
     if values != ["All"]:
-        shown = "[]string{" + ", ".join(errors.go_quote(v) for v in values) + "}"
+        shown = "[" + ",".join(errors.go_quote(v) for v in values) + "]"
         problem = errors.FieldError(
             "FieldValueNotSupported", "dryRun", f'Unsupported value: {shown}: supported values: "All"'
         )

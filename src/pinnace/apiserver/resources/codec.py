@@ -85,6 +85,15 @@ class NotConvertedError(Exception):
         self.item = item
 
 
+class NotTranslatedError(Exception):
+    """``obj``, of no revision yet, has to be converted by a webhook to see in ``api_version`` who owns its fields."""
+
+    def __init__(self, key: tuple[bytes, str], obj: Object) -> None:
+        super().__init__(key[1])
+        self.key = key
+        self.obj = obj
+
+
 def needs_conversion(kv: KeyValue, row: Resource) -> bool:
     """Whether a webhook has yet to convert ``kv`` for ``row``'s version."""
     custom = row.custom

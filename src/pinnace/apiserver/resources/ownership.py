@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from pinnace.api import errors, meta, schema_table
 from pinnace.api.apply import managers, reset, typed
 from pinnace.api.apply import update as changes
@@ -9,9 +11,10 @@ from pinnace.api.apply.managers import Identity
 from pinnace.api.apply.reset import Ignored
 from pinnace.api.apply.typed import Type
 from pinnace.api.errors import FieldError
-from pinnace.api.registry import Registry, Resource
+from pinnace.api.registry import Custom, Registry, Resource
 from pinnace.api.types import GVK, Object, split_api_version
 from pinnace.apiserver.request import Request
+from pinnace.apiserver.resources import codec
 from pinnace.core.clock import timestamp
 from pinnace.core.memo import memo
 
@@ -87,11 +90,27 @@ class RowVersions:
         source, target = self._row_of(obj["apiVersion"]), self._row_of(api_version)
         if source is None or target is None:
             return obj
+        custom = self._row.custom
+        if custom is not None:  # neither pruned nor defaulted: it is only looked at
+            if custom.webhook is None:
+                return {**obj, "apiVersion": api_version}
+            return _translated(custom, obj, api_version)
         made: Object = meta.copy(obj)
         source.to_storage(made)
         made["apiVersion"] = target.api_version
         target.from_storage(made)
         return made
+
+
+def _translated(custom: Custom, obj: Object, api_version: str) -> Object:
+    """``obj`` as the webhook has converted it. Raises NotTranslatedError."""
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    bare = {**obj, "metadata": metadata}
+    key = (orjson.dumps(bare, option=orjson.OPT_SORT_KEYS), api_version)
+    found = custom.translated.get(key)
+    if found is None:
+        raise codec.NotTranslatedError(key, bare)
+    return found
 
 
 class _Kind:
@@ -164,7 +183,10 @@ def track_update(
 ) -> None:
     """Set ``managedFields`` of ``new``, which the request makes of ``old``. Objects that have none are not tracked."""
     metadata, live = new["metadata"], old["metadata"].get("managedFields")
-    managed = changes.claimed(live, metadata.pop("managedFields", None), subresource)
+    sent = metadata.pop("managedFields", None)
+    if row.custom is not None and sent == []:
+        sent = None  # only an object with a type of its own can tell an empty list from none, as upstream
+    managed = changes.claimed(live, sent, subresource)
     if not managed:
         return
     if live is not None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from pinnace.api import meta, schema
+from pinnace.api import errors, schema
 from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.patches import json_patch, merge_patch, strategic
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import body, ownership, update
+from pinnace.apiserver.resources import body, create, ownership, update
 from pinnace.apiserver.resources.backend import Backend, dry_run
 from pinnace.apiserver.response import Response
 from pinnace.core.cooperate import aside
@@ -20,6 +22,8 @@ from pinnace.core.cooperate import aside
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+#: How bodies that cannot be read are introduced, which a patch is not.
+_UNHANDLED = re.compile(r'^\w+ in version "\w*" cannot be handled as a \w+: (metadata: Invalid value: \{.*\}: )?')
 
 
 async def patch(backend: Backend, request: Request, row: Resource) -> Response:
@@ -31,11 +35,36 @@ async def patch(backend: Backend, request: Request, row: Resource) -> Response:
     validation = body.field_validation(request)
 
     def compute(old: Object) -> Object:
-        new = decode(request, apply(kind, data, old, row.definition), old, row, validation)
-        update.check_name(new, name, meta.namespace(old))
+        made = apply(kind, data, old, row.definition)
+        if row.custom is not None and isinstance(made, dict):
+            _check_kind(made, row, name)
+        new = decoded(kind, made, lambda: decode(request, made, old, row, validation))
+        update.check_name(new, name, "")
+        create.place(new, row, request.info.namespace)
         return new
 
     return await update.change(backend, request, row, compute, insisted=insisted, dry=dry)
+
+
+def _check_kind(made: Object, row: Resource, name: str) -> None:
+    """Raises ApiError 422 if a patch has made a custom resource one of another kind."""
+    kind = made.get("kind")
+    for field, wanted in (("kind", row.kind), ("apiVersion", row.api_version)):
+        if made.get(field) != wanted:
+            problem = errors.invalid_value(field, made.get(field), f"must be {wanted}")
+            raise errors.invalid(row.group, str(kind), name, [problem])
+
+
+def decoded(kind: str, made: Any, decode: Callable[[], Object]) -> Object:
+    """What ``decode`` makes of a patched object; JSON and merge patches that make none are invalid themselves."""
+    try:
+        return decode()
+    except ApiError as error:
+        if kind == STRATEGIC or error.code != 400 or "strict decoding error" in error.message:
+            raise
+        text = orjson.dumps(made, option=orjson.OPT_SORT_KEYS).decode()
+        why = _UNHANDLED.sub("", error.message)
+        raise errors.invalid("", "", "", [errors.invalid_value("patch", text, why)]) from None
 
 
 def insists(data: Any) -> bool:

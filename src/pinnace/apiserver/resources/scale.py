@@ -19,6 +19,8 @@ from pinnace.core.clock import timestamp
 from pinnace.store.protocol import KeyValue
 
 SCALE = GVK("autoscaling", "v1", "Scale")
+#: What a patch finds where a custom resource does not say how many replicas it wants.
+_UNSET = -(2**31)
 #: Resources that have it, by group and plural.
 SCALED = (("apps", "deployments"), ("apps", "replicasets"), ("apps", "statefulsets"), ("", "replicationcontrollers"))
 
@@ -88,7 +90,8 @@ async def patch_scale(backend: Backend, request: Request, row: Resource) -> Resp
     definition = schema_table.of_kind(SCALE)
 
     def patched(old: Object) -> Object:
-        new = body.checked(request, patch.apply(kind, data, old, definition), SCALE, definition)
+        made = patch.apply(kind, data, old, definition)
+        new = patch.decoded(kind, made, lambda: body.checked(request, made, SCALE, definition))
         update.check_name(new, request.info.name, request.info.namespace)
         return new
 
@@ -167,12 +170,15 @@ async def _change(
 
     def scaled(old: Object) -> Object:
         held = _with_owners(row, old)
+        where = _without_replicas(row, old)
+        if where:
+            held["spec"]["replicas"] = _UNSET
         wanted = compute(held)
         spec = wanted.get("spec") or {}
         replicas = spec.get("replicas", 0)
-        if where := "" if "replicas" in spec else _without_replicas(row, old):
+        if where and replicas == _UNSET:
             raise errors.bad_request(f"the spec replicas field {where} cannot be empty")
-        if replicas < 0:
+        if replicas < 0 and row.custom is None:  # a custom resource's own validation says where it has them
             problem = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
             raise errors.invalid("autoscaling", "Scale", request.info.name, [problem])
         if not owned:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pinnace.api import errors, meta
-from pinnace.api.errors import bad_request
+from pinnace.api.errors import ApiError, bad_request
 from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.request import Request
@@ -78,7 +78,7 @@ async def update(backend: Backend, request: Request, row: Resource) -> Response:
     conditional = row.custom is not None or (row.group, row.plural) in CONDITIONAL
     if not info.subresource and not meta.resource_version(sent) and conditional:
         problem = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-        raise errors.invalid(row.group, row.kind, info.name, [problem])
+        raise errors.invalid(row.group, row.plural, info.name, [problem])
     insisted = bool(meta.resource_version(sent))
     return await change(
         backend, request, row, lambda old: meta.copy(sent) if not insisted else sent, insisted=insisted, dry=dry
@@ -124,7 +124,7 @@ async def change(
         kv = backend.get(row, info.namespace, info.name)
         old = codec.read(kv, row)
         new = await aside(compute, old) if request.large or len(kv.value) > LARGE else compute(old)
-        _check_identity(row, key, new, old, info.name)
+        _check_identity(request, row, key, new, old)
         done = await _replace(
             backend, request, row, key, kv, new, old, subresource, dry=dry, owned=owned, answer=answer, guise=guise
         )
@@ -135,10 +135,14 @@ async def change(
     raise errors.conflict(row.group, row.plural, info.name)
 
 
-def _check_identity(row: Resource, key: str, new: Object, old: Object, name: str) -> None:
-    metadata = new["metadata"]
+def _check_identity(request: Request, row: Resource, key: str, new: Object, old: Object) -> None:
+    """Whether ``new`` is the object that ``old`` is; a PATCH cannot ask for another, a PUT may be late."""
+    name, metadata = request.info.name, new["metadata"]
     uid, version = metadata.get("uid"), metadata.get("resourceVersion")
     if uid and uid != old["metadata"].get("uid"):
+        if request.method == "PATCH":
+            problem = errors.invalid_value("metadata.uid", uid, "field is immutable")
+            raise errors.invalid(row.group, row.kind, name, [problem])
         raise errors.conflict(
             row.group,
             row.plural,
@@ -148,8 +152,7 @@ def _check_identity(row: Resource, key: str, new: Object, old: Object, name: str
         )
     if version and version != old["metadata"]["resourceVersion"]:
         if not isinstance(version, str) or not version.isdigit():
-            problem = errors.invalid_value("metadata.resourceVersion", version, "must be an unsigned integer")
-            raise errors.invalid(row.group, row.kind, name, [problem])
+            raise ApiError(500, "", f"strconv.ParseUint: parsing {errors.go_quote(version)}: invalid syntax")
         raise errors.conflict(row.group, row.plural, name)
 
 

@@ -242,8 +242,8 @@ def test_the_selector_is_one_leaf() -> None:
         ),
         (
             {"replicas": "x", "paused": 1},
-            "errors:\n  .spec.replicas: expected numeric (int or float), got string\n"
-            "  .spec.paused: expected boolean, got &{1}",
+            "errors:\n  .spec.paused: expected boolean, got &{1}\n"
+            "  .spec.replicas: expected numeric (int or float), got string",
         ),
     ],
 )

@@ -268,7 +268,7 @@ def test_objects_that_differ_beside_their_spec_are_told_apart() -> None:
     assert update.of_new(of, base, reset.NOTHING) == spec
     assert update.of_new(of, {**base, "status": {"b": 1}}, reset.NOTHING) == {**spec, "f:status": {".": {}, "f:b": {}}}
     assert update.of_new(of, {**base, "metadata": {"labels": {"x": "1"}}}, reset.NOTHING) == {
-        "f:metadata": {"f:labels": {".": {}, "f:x": {}}, ".": {}},
+        "f:metadata": {"f:labels": {".": {}, "f:x": {}}},
         **spec,
     }
     assert update.of_new(of, base, reset.NOTHING) == spec
