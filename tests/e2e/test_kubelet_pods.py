@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 import pytest_asyncio
-from tests.nodes import Node, real_node
+from tests.nodes import NODE_IP, Node, real_node
 
 from pinnace.api import meta
 from pinnace.api.resources import CONFIG_MAPS, PODS, SECRETS
@@ -503,6 +504,41 @@ async def test_a_startup_probe_holds_up_the_others(node: Node) -> None:
     assert pod["status"]["containerStatuses"][0]["started"] is False
     pod = await node.wait_ready("slow")
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_grpc_probes(node: Node) -> None:
+    """The health service itself runs here; the container passes on what comes to its port."""
+    ill = {b"ready"}
+
+    async def check(request: bytes, context: Any) -> bytes:
+        return b"\x08\x02" if request[2:] in ill else b"\x08\x01"
+
+    server = grpc.aio.server()
+    handler = grpc.unary_unary_rpc_method_handler(check)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})])
+    port = server.add_insecure_port(f"{NODE_IP}:0")
+    await server.start()
+    try:
+        common = {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 1}
+        probes = {
+            f"{kind}Probe": {"grpc": {"port": 50051, "service": service}, **common}
+            for kind, service in (("startup", ""), ("readiness", "ready"), ("liveness", "live"))
+        }
+        probes["startupProbe"]["failureThreshold"] = 30
+        serve = ["nc", "-ll", "-p", "50051", "-e", "nc", NODE_IP, str(port)]
+        await node.pod("grpc", {"containers": [{"name": "main", "command": serve, **probes}]})
+        await node.wait_told("grpc", 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")')
+        assert not meta.has_condition(await node.get("grpc"), "Ready")
+        ill.clear()
+        pod = await node.wait_ready("grpc")
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+        ill.add(b"live")
+        await node.wait_told("grpc", 'Liveness probe failed: service unhealthy (responded with "NOT_SERVING")')
+        ill.clear()
+        await node.wait("grpc", lambda p: p["status"]["containerStatuses"][0]["restartCount"] == 1)
+        await node.wait_ready("grpc")
+    finally:
+        await server.stop(None)
 
 
 async def test_active_deadline(node: Node) -> None:
