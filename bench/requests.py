@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench import nginx
 from bench.cluster import Running, cluster
 
 SECONDS = 5
@@ -35,11 +37,20 @@ def prepare(running: Running, pods: int) -> None:
         running.request("POST", "/api/v1/namespaces/default/pods", pod(f"p{number}"))
 
 
-def wrk(running: Running, path: str, connections: int, script: str = "", seconds: int = SECONDS) -> float:
+def wrk(
+    running: Running,
+    path: str,
+    connections: int,
+    script: str = "",
+    seconds: int = SECONDS,
+    headers: Sequence[str] = (),
+) -> float:
     """Successful requests per second."""
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is missing: hack/install-components --tests")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Authorization: Bearer {running.token}"]
+    for header in headers:
+        command += ["-H", header]
     with tempfile.TemporaryDirectory() as folder:
         if script:
             file = Path(folder) / "script.lua"
@@ -61,10 +72,20 @@ def get_pod() -> float:
         return wrk(running, "/api/v1/namespaces/default/pods/p0", 16)
 
 
-def list_pods() -> float:
+def list_pods() -> Iterator[tuple[str, float]]:
+    """As it is; as clients of Kubernetes ask for it, compressed; and as it is, by nginx in the same minute."""
+    path = "/api/v1/namespaces/default/pods"
     with cluster(*API_SERVER_ONLY) as running:
         prepare(running, 1000)
-        return wrk(running, "/api/v1/namespaces/default/pods", 4)
+        rate = wrk(running, path, 4)
+        yield "LIST 1,000 Pods", rate
+        yield "LIST 1,000 Pods, compressed", wrk(running, path, 4, headers=("Accept-Encoding: gzip",), seconds=2)
+        if nginx.installed():
+            connection = running.connect()
+            connection.request("GET", path)
+            with nginx.serving(running, connection.getresponse().read()) as other:
+                yield "LIST 1,000 Pods, of nginx's", rate / wrk(other, "/body", 4)
+            connection.close()
 
 
 CREATE = """
