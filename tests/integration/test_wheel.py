@@ -16,16 +16,6 @@ from tests.tools import ROOT, kubectl_binary
 #: Root without any of its rights, and by its number nobody; everybody else as they are.
 UNPRIVILEGED = ["unshare", "--user"] if os.geteuid() == 0 else []
 
-TEST = """
-import pinnace.testing
-
-def test_a_pod(pinnace, namespace):
-    client = pinnace.client(namespace=namespace)
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}}
-    client.create({**pod, "spec": {"containers": [{"name": "main", "image": "web"}]}})
-    assert client.wait("pods", "web", "Ready")["status"]["phase"] == "Running"
-"""
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -80,6 +70,8 @@ def test_a_cluster_starts_from_it_without_rights(installed: Path, tmp_path: Path
 
 
 def test_the_pytest_plugin_comes_with_it(installed: Path, tmp_path: Path):
-    (tmp_path / "test_it.py").write_text(TEST)
+    """What docs/testing.md begins with, as whoever reads it tries it."""
+    first = (ROOT / "docs" / "testing.md").read_text().partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "test_it.py").write_text(first)
     command = [*UNPRIVILEGED, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     assert "1 passed" in run(command, tmp_path, {"PYTHONPATH": str(installed)})
