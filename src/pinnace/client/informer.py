@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 #: ``handler(old, new)``: old is None for an object that is new to the cache, new is None for one that is gone.
 Handler = Callable[[Object | None, Object | None], None]
 IndexFunction = Callable[[Object], Iterable[str]]
+#: What a cache keeps of an object, and tells its handlers of; it has at least what tells it from others: its
+#: name, namespace, uid and resourceVersion.
+Keep = Callable[[Object], Object]
 #: Objects asked for per page while listing.
 PAGE = 500
 #: Seconds that a watch without events lasts at least; after one that the server ended sooner the next waits.
@@ -44,8 +47,10 @@ class Informer:
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        keep: Keep | None = None,
     ) -> None:
         self.gvr = gvr
+        self._keep = keep
         self.synced = asyncio.Event()  # set once the first list is in the cache
         self._client = client
         self._clock = clock
@@ -180,6 +185,8 @@ class Informer:
                 return
             del self._objects[key]
         else:
+            if self._keep is not None:
+                new = self._keep(new)
             if old is not None and meta.uid(old) != meta.uid(new):  # deleted and made anew unseen
                 self._apply(key, None)
                 old = None
@@ -209,11 +216,19 @@ class Informers:
         self._client = client
         self._clock = clock
         self._tasks = Tasks("informers", clock)
-        self._informers: dict[tuple[GVR, str, str, str], Informer] = {}
+        self._informers: dict[tuple[GVR, str, str, str, Keep | None], Informer] = {}
 
-    def of(self, gvr: GVR, *, namespace: str = "", label_selector: str = "", field_selector: str = "") -> Informer:
+    def of(
+        self,
+        gvr: GVR,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        keep: Keep | None = None,
+    ) -> Informer:
         """The informer of that selection, started if it is new. Call in the event loop."""
-        wanted = (gvr, namespace, label_selector, field_selector)
+        wanted = (gvr, namespace, label_selector, field_selector, keep)
         informer = self._informers.get(wanted)
         if informer is None:
             informer = Informer(
@@ -223,6 +238,7 @@ class Informers:
                 namespace=namespace,
                 label_selector=label_selector,
                 field_selector=field_selector,
+                keep=keep,
             )
             self._informers[wanted] = informer
             self._tasks.forever(informer.run, name=gvr.group_resource)

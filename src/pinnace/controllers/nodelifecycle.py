@@ -40,6 +40,12 @@ class _Health:
     counted_ready: bool = False  # as in the zone's counts
 
 
+def _renewal(lease: Object) -> Object:
+    """All that matters of a Lease here: there may be thousands."""
+    metadata = {field: lease["metadata"][field] for field in ("name", "namespace", "uid", "resourceVersion")}
+    return {"metadata": metadata, "spec": {"renewTime": (lease.get("spec") or {}).get("renewTime")}}
+
+
 class NodeLifecycleController(kit.Controller):
     """Watches over all nodes."""
 
@@ -55,7 +61,7 @@ class NodeLifecycleController(kit.Controller):
         self._next_eviction: dict[str, float] = {}  # zone -> monotonic time
         self._all_down = False
         self._nodes = tools.informer(NODES)
-        self._leases = tools.informers.of(LEASES, namespace=LEASE_NAMESPACE)
+        self._leases = tools.informers.of(LEASES, namespace=LEASE_NAMESPACE, keep=_renewal)
         self._pods = tools.informer(PODS)
         index_by_node(self._pods)
         self._nodes.add_handler(self._node_changed)

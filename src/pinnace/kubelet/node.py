@@ -7,7 +7,7 @@ and annotations that others set stay: the node sends patches of what is its own,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -19,6 +19,7 @@ from pinnace.api.resources import LEASES, NODES
 from pinnace.api.types import Object
 from pinnace.client.client import STRATEGIC_MERGE_PATCH, Client
 from pinnace.core.clock import Clock, timestamp, timestamp_micro
+from pinnace.core.memo import memo
 from pinnace.kubelet.machine import Machine
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,12 @@ class NodeDescription:
     images: list[Object] = field(default_factory=list)
 
 
+@memo(64)
+def _by_type(since: tuple[tuple[str, tuple[str, str]], ...]) -> Mapping[str, tuple[str, str]]:
+    """One for all nodes that began in the same moment."""
+    return dict(since)
+
+
 def _none() -> str:
     return ""
 
@@ -95,7 +102,7 @@ class NodeAgent:
         self._reported = b""  # the last status's digest
         self._reported_at = float("-inf")
         self._uid = ""
-        self._since: dict[str, tuple[str, str]] = {}  # condition -> status, since when
+        self._since: Mapping[str, tuple[str, str]] = {}  # condition -> status, since when
         self._has_lease = False
 
     @property
@@ -120,11 +127,12 @@ class NodeAgent:
 
     def _learn(self, node: Object) -> None:
         self._uid = meta.uid(node)
-        self._since = {
-            condition["type"]: (condition["status"], condition["lastTransitionTime"])
+        since = tuple(
+            (condition["type"], (condition["status"], condition["lastTransitionTime"]))
             for condition in (node.get("status") or {}).get("conditions") or ()
             if condition.get("lastTransitionTime")
-        }
+        )
+        self._since = _by_type(since)
         self.pod_cidr = str((node.get("spec") or {}).get("podCIDR") or "")
 
     async def refresh(self) -> None:

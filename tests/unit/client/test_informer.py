@@ -158,3 +158,22 @@ async def test_what_fails_again_and_again_is_told_of_once(caplog: pytest.LogCapt
     await clock.advance(31)
     assert len(caplog.records) == 2
     task.cancel()
+
+
+async def test_a_cache_keeps_what_is_wanted_of_each_object() -> None:
+    server, clock = FakeServer(), VirtualClock()
+    server.objects = [pod("a", 1, app="x")]
+
+    def named(obj: Object) -> Object:
+        return {"metadata": {key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}}
+
+    informer = Informer(Client(server), PODS, clock, keep=named)
+    told: list[tuple[Object | None, Object | None]] = []
+    informer.add_handler(lambda old, new: told.append((old, new)))
+    task = asyncio.create_task(informer.run())
+    await clock.settle()
+    await server.feed.put([WatchEvent("MODIFIED", pod("a", 2)), WatchEvent("DELETED", pod("a", 3))])
+    await clock.settle()
+    states = [named(pod("a", 1)), named(pod("a", 2))]
+    assert told == [(None, states[0]), (states[0], states[1]), (states[1], None)]
+    task.cancel()

@@ -25,7 +25,7 @@ _FOREIGN = (b"k8s\0", b"k8s:enc:")
 _WITHIN = 1024
 
 #: Kinds whose objects are written and hardly ever read: decoded they would only take room.
-_SELDOM_READ = ("/registry/events/", "/registry/events.k8s.io/")
+_SELDOM_READ = ("/registry/events/", "/registry/events.k8s.io/", "/registry/coordination.k8s.io/leases/")
 
 dumps = orjson.dumps
 loads = orjson.loads
