@@ -17,7 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import attrgetter
 
-from pinnace.store.packing import BUNDLE_BYTES, pack
+from pinnace.store.packing import BUNDLE_BYTES, LIKENESS_BYTES, Likeness, pack
 from pinnace.store.protocol import CompactedError, Event, FutureRevisionError, KeyValue, Range
 
 #: Most keys per chunk of the index; a chunk that grows beyond it is split in half.
@@ -25,6 +25,8 @@ CHUNK = 1024
 #: Newest events that keep what readers cached of them. Of what older ones superseded only the bytes stay: decoded it
 #: takes three times as much, and hardly anybody asks.
 WARM = 512
+#: Most kinds whose values are kept as likenesses.
+MODELS = 64
 
 _key_of = attrgetter("key")
 _revision_of = attrgetter("revision")
@@ -111,6 +113,7 @@ class View:
         self._index = KeyIndex()
         self._events: list[Event] = []  # in revision order; all with revision > compacted once trimmed
         self._cold = 0  # how many of the oldest events have lost what readers cached
+        self._models: dict[str, bytes] = {}  # kind -> what the likenesses of its values are made with
         self._packed = 0  # and of how many of these what they superseded is compressed
 
     # -- changing
@@ -151,20 +154,37 @@ class View:
         self._cold = end
 
     def pack(self) -> bool:
-        """Compress what some of the oldest events have superseded, for half a millisecond; whether more is left."""
+        """Compress what some of the oldest events have superseded, and what they have made that nobody has read, for
+        half a millisecond; whether more is left."""
         found: list[KeyValue] = []
         size, end = 0, self._packed
         while end < self._cold and size < BUNDLE_BYTES:
-            old = self._events[end].previous
-            if old is not None and old.held.__class__ is bytes and old.size < BUNDLE_BYTES:
-                found.append(old)
-                size += old.size
+            event = self._events[end]
+            old, made = event.previous, event.current
+            if old is not None:
+                if old.held.__class__ is bytes and old.size < BUNDLE_BYTES:
+                    found.append(old)
+                    size += old.size
+            elif made is not None and made.decoded is None and made is self.current.get(event.key):
+                self._liken(made)
+                size += LIKENESS_BYTES
             end += 1
         self._packed = end
         if len(found) > 1:
             for old, packed in zip(found, pack([old.value for old in found]), strict=True):
                 old.held = packed
         return end < self._cold
+
+    def _liken(self, made: KeyValue) -> None:
+        value, kind = made.held, made.key[: made.key.find("/", made.key.find("/", 1) + 1)]
+        if value.__class__ is not bytes or len(value) > LIKENESS_BYTES:
+            return
+        model = self._models.get(kind)
+        if model is None:
+            if len(self._models) >= MODELS:
+                self._models.clear()
+            model = self._models[kind] = value
+        made.held = Likeness(value, model)
 
     @property
     def unpacked(self) -> int:

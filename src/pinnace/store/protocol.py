@@ -14,18 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from pinnace.store.packing import Packed
+from pinnace.store.packing import Likeness, Packed
 
 
 class KeyValue:
     """One version of one key. Immutable; ``decoded`` is a slot for the reader's own cache of the parsed value. How the
-    value is held is the store's affair: history's are compressed."""
+    value is held is the store's affair: those that are seldom read are compressed."""
 
     __slots__ = ("create_revision", "decoded", "held", "key", "mod_revision", "version")
 
     def __init__(self, key: str, value: bytes, create_revision: int, mod_revision: int, version: int) -> None:
         self.key = key
-        self.held: bytes | Packed = value
+        self.held: bytes | Packed | Likeness = value
         self.create_revision = create_revision
         self.mod_revision = mod_revision
         self.version = version  # 1 for the write that created the key, then one more for each

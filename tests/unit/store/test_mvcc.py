@@ -5,7 +5,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinnace.store import mvcc
+from pinnace.store import mvcc, packing
 from pinnace.store.mvcc import KeyIndex, View
 from pinnace.store.protocol import Event, KeyValue
 
@@ -103,6 +103,26 @@ def test_compressed_history_reads_as_before(steps: list[tuple[str, int | None]])
         while view.trim(7) is not None:
             pass
         assert view.superseded_bytes == 0
+
+
+def test_what_nobody_read_says_only_how_it_differs_from_its_like() -> None:
+    with patch.object(mvcc, "WARM", 0):
+        view = View()
+        value = b'{"kind":"Event","reason":"Scheduled","message":"pod %04d","component":"default-scheduler"}' * 8
+        for number in range(50):
+            put(view, f"/registry/events/default/e{number}", value % ((number,) * 8))
+        put(view, "/registry/pods/default/read", value % ((1,) * 8))
+        view.current["/registry/pods/default/read"].decoded = {}
+        put(view, "/registry/pods/default/large", b"x" * 5000)
+        while view.pack():
+            pass
+    for number in range(50):
+        item = view.current[f"/registry/events/default/e{number}"]
+        assert (item.value, item.size) == (value % ((number,) * 8), len(item.value))
+        assert isinstance(item.held, packing.Likeness)
+        assert len(item.held._data) < item.size / 4
+    assert isinstance(view.current["/registry/pods/default/read"].held, bytes)
+    assert isinstance(view.current["/registry/pods/default/large"].held, bytes)
 
 
 def test_old_values_take_a_fraction_of_their_bytes() -> None:
