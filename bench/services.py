@@ -8,20 +8,28 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Services and endpoints of each, by what they are called.
 SHAPES = {"1,000 Services": (1000, 10), "100 Services": (100, 100), "one Service": (1, 10000)}
 PER_SLICE, CHANGES = 100, 300
 
 
-def changes(services: int = 1000, endpoints: int = 10) -> tuple[float, float]:
-    """Median and 99th percentile, in milliseconds, of the loss or return of one endpoint. Needs root and nftables."""
+class Times(NamedTuple):
+    """Of the loss or return of one endpoint, in milliseconds: passed, and (median) worked by this process."""
+
+    median: float
+    high: float
+    cpu: float
+
+
+def changes(services: int, endpoints: int) -> Times:
+    """Needs root and nftables."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_measure(Path(folder), services, endpoints))
 
 
-async def _measure(directory: Path, services: int, endpoints: int) -> tuple[float, float]:
+async def _measure(directory: Path, services: int, endpoints: int) -> Times:
     from tests import networks
 
     from pinnace.api import resources
@@ -37,15 +45,16 @@ async def _measure(directory: Path, services: int, endpoints: int) -> tuple[floa
         await net.settled(resources.ENDPOINT_SLICES, last["name"], last["resourceVersion"])
         proxy = net.network._proxy
         assert proxy is not None
-        told, at = asyncio.Event(), 0.0
+        told, at, worked = asyncio.Event(), 0.0, 0.0
 
         def event(old: object, new: object) -> None:
-            nonlocal at
-            at = time.perf_counter()
+            nonlocal at, worked
+            at, worked = time.perf_counter(), time.process_time()
             told.set()
 
         net.network._informers.of(resources.ENDPOINT_SLICES).add_handler(event)
         times: list[float] = []
+        cpu: list[float] = []
         for turn in range(CHANGES):
             which = turn // 2 * 7 % len(slices)
             full = slices[which]
@@ -58,8 +67,8 @@ async def _measure(directory: Path, services: int, endpoints: int) -> tuple[floa
             await told.wait()
             await proxy.current.wait()
             times.append((time.perf_counter() - at) * 1000)
-    times.sort()
-    return statistics.median(times), times[len(times) * 99 // 100]
+            cpu.append((time.process_time() - worked) * 1000)
+    return Times(statistics.median(times), sorted(times)[len(times) * 99 // 100], statistics.median(cpu))
 
 
 def _slices(service: str, first: int, count: int) -> Iterator[dict[str, Any]]:
