@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 #: Services and endpoints of each, by what they are called.
 SHAPES = {"1,000 Services": (1000, 10), "100 Services": (100, 100), "one Service": (1, 10000)}
-PER_SLICE, CHANGES = 100, 300
+PER_SLICE, CHANGES = 100, 200
 
 
 class Times(NamedTuple):
