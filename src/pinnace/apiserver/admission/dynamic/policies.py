@@ -69,11 +69,10 @@ class Constraints:
 
 
 class Binding:
-    __slots__ = ("constraints", "data", "name", "spec")
+    __slots__ = ("constraints", "name", "spec")
 
     def __init__(self, data: Object) -> None:
         self.name = meta.name(data)
-        self.data = data
         self.spec: Object = data["spec"]
         self.constraints = Constraints(self.spec.get("matchResources") or {})
 

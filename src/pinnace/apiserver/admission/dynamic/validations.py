@@ -19,6 +19,8 @@ from pinnace.apiserver.admission.dynamic.seen import Seen
 from pinnace.apiserver.request import AdmissionAttributes
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
+#: Policies kept compiled.
+COMPILED = 1000
 #: Bytes of a message.
 LONGEST_MESSAGE = 5 * 1024
 
@@ -61,7 +63,7 @@ class Validations:
     def __init__(self, invocations: Invocations, followed: Followed[Policy]) -> None:
         self._invocations = invocations
         self.followed = followed
-        self._compiled: dict[int, tuple[Policy, _Compiled]] = {}
+        self._compiled: dict[Policy, _Compiled] = {}
 
     async def validate(self, attributes: AdmissionAttributes, seen: Seen) -> None:
         """Raises ApiError, of the first binding that denies."""
@@ -99,12 +101,12 @@ class Validations:
         return [finding for finding in found if not (finding.failed and policy.ignores_failures)]
 
     def _expressions(self, policy: Policy) -> _Compiled:
-        held = self._compiled.get(id(policy))
-        if held is None or held[0] is not policy:
-            if len(self._compiled) > len(self.followed.items):
+        held = self._compiled.get(policy)
+        if held is None:
+            if len(self._compiled) >= COMPILED:
                 self._compiled.clear()
-            held = self._compiled[id(policy)] = policy, _Compiled(policy)
-        return held[1]
+            held = self._compiled[policy] = _Compiled(policy)
+        return held
 
 
 def _evaluate(budget: float, compiled: _Compiled, values: Object, variables: Mapping[str, Expression]) -> list[Finding]:

@@ -1,243 +1,33 @@
-"""Admission webhooks and policies."""
+"""Admission policies and their bindings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pinnace.api import formats as f
-from pinnace.api.errors import (
-    FieldError,
-    duplicate,
-    forbidden_field,
-    invalid_value,
-    not_supported,
-    required,
-    too_many,
-)
+from pinnace.api.errors import FieldError, duplicate, forbidden_field, invalid_value, not_supported, required
 from pinnace.api.patches.json_patch import equal
 from pinnace.api.types import Object
+from pinnace.api.validation import webhooks
 from pinnace.api.validation.metadata import label_selector, wrong
 
 if TYPE_CHECKING:
     from pinnace.api.cel.types import Type
 
 Errors = list[FieldError]
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-_SCOPES = ("*", "Cluster", "Namespaced")
-_REVIEWS = ("v1", "v1beta1")
-_EFFECTS = ("None", "NoneOnDryRun")
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _ACTIONS = ("Audit", "Deny", "Warn")
-MAX_CONDITIONS, MAX_ANNOTATIONS, LONGEST_ANNOTATION = 64, 20, 5 * 1024
+MAX_ANNOTATIONS, LONGEST_ANNOTATION = 20, 5 * 1024
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _RESERVED = frozenset(
     "true false null in as break const continue else for function if import let loop package namespace return var "  # noqa: SIM905
     "void while".split()
 )
-_FORM = "; desired format: https://host[/path]"
-
-
-def client_config(errors: Errors, at: str, config: Object) -> None:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        errors.append(required(at, "exactly one of url or service is required"))
-    elif url is not None:
-        _url(errors, f"{at}.url", url)
-    else:
-        _service(errors, f"{at}.service", service or {})
-
-
-def _url(errors: Errors, at: str, url: str) -> None:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        errors.append(required(at, f"url must be a valid URL: {error}{_FORM}"))
-        return
-    if parts.scheme != "https":
-        errors.append(invalid_value(at, parts.scheme, f"'https' is the only allowed URL scheme{_FORM}"))
-    if not parts.netloc:
-        errors.append(invalid_value(at, parts.netloc, f"host must be specified{_FORM}"))
-    if "@" in parts.netloc:
-        user = parts.netloc.rpartition("@")[0]
-        errors.append(invalid_value(at, user, "user information is not permitted in the URL"))
-    if parts.fragment:
-        errors.append(invalid_value(at, parts.fragment, "fragments are not permitted in the URL"))
-    if parts.query:
-        errors.append(invalid_value(at, parts.query, "query parameters are not permitted in the URL"))
-
-
-def _service(errors: Errors, at: str, service: Object) -> None:
-    for key in ("name", "namespace"):
-        if not service.get(key):
-            errors.append(required(f"{at}.{key}"))
-    port = service.get("port")
-    if port is not None and (problems := f.port_number(port)):
-        errors.append(invalid_value(f"{at}.port", port, f"port is not valid: {', '.join(problems)}"))
-    path = service.get("path") or "/"
-    if path == "/":
-        return
-    if path == "//":
-        errors.append(invalid_value(f"{at}.path", path, "segment[0] may not be empty"))
-        return
-    if not path.startswith("/"):
-        errors.append(invalid_value(f"{at}.path", path, "must start with a '/'"))
-    for index, step in enumerate(path[1:].removesuffix("/").split("/")):
-        if not step:
-            errors.append(invalid_value(f"{at}.path", path, f"segment[{index}] may not be empty"))
-            continue
-        wrong(errors, f"{at}.path", path, [f"segment[{index}]: {why}" for why in f.dns_subdomain(step)])
-
-
-def _resources(errors: Errors, at: str, resources: list[str]) -> None:
-    if not resources:
-        errors.append(required(at))
-    all_parts, all_resources = set(), set()
-    plain = False
-    for index, text in enumerate(resources):
-        if not text:
-            errors.append(required(f"{at}[{index}]"))
-            continue
-        resource, slash, part = text.partition("/")
-        if not slash:
-            plain = text != "*"
-            continue
-        if resource in all_parts:
-            why = f"if '{resource}/*' is present, must not specify {text}"
-            errors.append(invalid_value(f"{at}[{index}]", text, why))
-        if part in all_resources:
-            errors.append(invalid_value(f"{at}[{index}]", text, f"if '*/{part}' is present, must not specify {text}"))
-        if part == "*":
-            all_parts.add(resource)
-        if resource == "*":
-            all_resources.add(part)
-    if len(resources) > 1 and "*/*" in resources:
-        errors.append(invalid_value(at, resources, "if '*/*' is present, must not specify other resources"))
-    if "*" in resources and plain:
-        why = "if '*' is present, must not specify other resources without subresources"
-        errors.append(invalid_value(at, resources, why))
-
-
-def _rule(errors: Errors, at: str, rule: Object) -> None:
-    for key, what in (("operations", "operations"), ("apiGroups", "API groups"), ("apiVersions", "API versions")):
-        items = rule.get(key) or []
-        if not items:
-            errors.append(required(f"{at}.{key}"))
-        if len(items) > 1 and "*" in items:
-            errors.append(invalid_value(f"{at}.{key}", items, f"if '*' is present, must not specify other {what}"))
-        for index, item in enumerate(items):
-            if key == "operations" and item not in _OPERATIONS:
-                errors.append(not_supported(f"{at}.{key}[{index}]", item, _OPERATIONS))
-            if key == "apiVersions" and not item:
-                errors.append(required(f"{at}.{key}[{index}]"))
-    _resources(errors, f"{at}.resources", rule.get("resources") or [])
-    if rule.get("scope") is not None and rule["scope"] not in _SCOPES:
-        errors.append(not_supported(f"{at}.scope", rule["scope"], _SCOPES))
-
-
-def _choice(errors: Errors, at: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    if value is not None and value not in allowed:
-        errors.append(not_supported(at, value, allowed))
-
-
-def _reviews(errors: Errors, at: str, versions: list[str]) -> None:
-    if not versions:
-        errors.append(required(at, f"must specify one of {', '.join(_REVIEWS)}"))
-        return
-    seen: set[str] = set()
-    for index, version in enumerate(versions):
-        if version in seen:
-            errors.append(invalid_value(f"{at}[{index}]", version, "duplicate version"))
-            continue
-        seen.add(version)
-        wrong(errors, f"{at}[{index}]", version, f.dns_1035_label(version))
-    if not seen & set(_REVIEWS):
-        errors.append(invalid_value(at, versions, f"must include at least one of {', '.join(_REVIEWS)}"))
-
-
-def _webhook(errors: Errors, at: str, hook: Object, old_conditions: object) -> None:
-    name = hook.get("name") or ""
-    if not name:
-        errors.append(required(f"{at}.name"))
-    elif problems := f.dns_subdomain(name):
-        errors.append(invalid_value(f"{at}.name", name, ",".join(problems)))
-    elif name.count(".") < 2:
-        why = "should be a domain with at least three segments separated by dots"
-        errors.append(invalid_value(f"{at}.name", name, why))
-    for index, rule in enumerate(hook.get("rules") or ()):
-        _rule(errors, f"{at}.rules[{index}]", rule)
-    _choice(errors, f"{at}.failurePolicy", hook.get("failurePolicy"), ("Fail", "Ignore"))
-    _choice(errors, f"{at}.matchPolicy", hook.get("matchPolicy"), ("Equivalent", "Exact"))
-    if hook.get("sideEffects") is None:
-        errors.append(required(f"{at}.sideEffects", f"must specify one of {', '.join(_EFFECTS)}"))
-    _choice(errors, f"{at}.sideEffects", hook.get("sideEffects"), _EFFECTS)
-    timeout = hook.get("timeoutSeconds")
-    if timeout is not None and not 1 <= timeout <= 30:
-        why = "the timeout value must be between 1 and 30 seconds"
-        errors.append(invalid_value(f"{at}.timeoutSeconds", timeout, why))
-    for key in ("namespaceSelector", "objectSelector"):
-        label_selector(errors, f"{at}.{key}", hook.get(key))
-    _choice(errors, f"{at}.reinvocationPolicy", hook.get("reinvocationPolicy"), ("IfNeeded", "Never"))
-    client_config(errors, f"{at}.clientConfig", hook.get("clientConfig") or {})
-    conditions = hook.get("matchConditions")
-    if conditions and not equal(conditions, old_conditions):
-        from pinnace.api import admission
-
-        known = admission.names(params=False, authorizer=True)
-        _conditions(errors, f"{at}.matchConditions", conditions, known)
-
-
-def webhook_configuration(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
-    names: set[str] = set()
-    before = (old or {}).get("webhooks") or []
-    for index, hook in enumerate(new.get("webhooks") or ()):
-        held = before[index].get("matchConditions") if index < len(before) else None
-        _webhook(errors, f"webhooks[{index}]", hook, held)
-        _reviews(errors, f"webhooks[{index}].admissionReviewVersions", hook.get("admissionReviewVersions") or [])
-        name = hook.get("name") or ""
-        if name and name in names:
-            errors.append(duplicate(f"webhooks[{index}].name", name))
-        names.add(name)
-
-
-def _conditions(errors: Errors, at: str, conditions: list[Object], known: Mapping[str, Type]) -> None:
-    from pinnace.api.cel import BOOL
-
-    names: set[str] = set()
-    if len(conditions) > MAX_CONDITIONS:
-        errors.append(too_many(at, len(conditions), MAX_CONDITIONS))
-    for index, condition in enumerate(conditions):
-        where = f"{at}[{index}]"
-        text, name = (condition.get("expression") or "").strip(), condition.get("name") or ""
-        if not text:
-            errors.append(required(f"{where}.expression"))
-        else:
-            _expression(errors, f"{where}.expression", text, known, BOOL)
-        if not name:
-            errors.append(required(f"{where}.name"))
-            continue
-        wrong(errors, f"{where}.name", name, f.label_key(name))
-        if name in names:
-            errors.append(duplicate(f"{where}.name", name))
-        names.add(name)
-
-
-def _expression(errors: Errors, at: str, text: str, known: Mapping[str, Type], *wanted: Type) -> Type | None:
-    """The type that it gives; None if it does not compile."""
-    from pinnace.api import admission
-
-    try:
-        return admission.compiled(text, known, wanted).result
-    except admission.ExpressionError as error:
-        errors.append(invalid_value(at, text, str(error)))
-        return None
 
 
 def match_resources(errors: Errors, at: str, resources: Object) -> None:
-    for key, allowed in (("matchPolicy", ("Equivalent", "Exact")),):
-        _choice(errors, f"{at}.{key}", resources.get(key), allowed)
+    webhooks.choice(errors, f"{at}.matchPolicy", resources.get("matchPolicy"), ("Equivalent", "Exact"))
     for key in ("namespaceSelector", "objectSelector"):
         label_selector(errors, f"{at}.{key}", resources.get(key))
     for key in ("resourceRules", "excludeResourceRules"):
@@ -249,7 +39,7 @@ def match_resources(errors: Errors, at: str, resources: Object) -> None:
                 if name in names:
                     errors.append(duplicate(f"{where}.resourceNames[{position}]", name))
                 names.add(name)
-            _rule(errors, where, rule)
+            webhooks.check_rule(errors, where, rule)
 
 
 def _param_kind(errors: Errors, at: str, kind: Object) -> None:
@@ -293,7 +83,7 @@ def policy_spec(errors: Errors, spec: Object, old: Object) -> _Names:
     """What both kinds of policies have."""
     if spec.get("failurePolicy") is None:
         errors.append(required("spec.failurePolicy"))
-    _choice(errors, "spec.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
+    webhooks.choice(errors, "spec.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
     if spec.get("paramKind") is not None:
         _param_kind(errors, "spec.paramKind", spec["paramKind"])
     constraints = spec.get("matchConstraints")
@@ -310,7 +100,7 @@ def policy_spec(errors: Errors, spec: Object, old: Object) -> _Names:
     unchanged = all(equal(spec.get(key), old.get(key)) for key in ("matchConditions", "paramKind"))
     if spec.get("matchConditions") and not unchanged:
         known = {name: type for name, type in names.known().items() if name != "variables"}
-        _conditions(errors, "spec.matchConditions", spec["matchConditions"], known)
+        webhooks.check_conditions(errors, "spec.matchConditions", spec["matchConditions"], known)
     errors += found
     return names
 
@@ -324,7 +114,7 @@ def _variable(errors: Errors, at: str, variable: Object, names: _Names) -> None:
     if not text.strip():
         errors.append(required(f"{at}.expression", "expression is not specified"))
         return
-    result = _expression(errors, f"{at}.expression", text, names.known())
+    result = webhooks.check_expression(errors, f"{at}.expression", text, names.known())
     if result is not None:
         names.add(name, result)
 
@@ -360,16 +150,16 @@ def _validation(errors: Errors, at: str, validation: Object, names: _Names) -> N
     if not text.strip():
         errors.append(required(f"{at}.expression", "expression is not specified"))
     else:
-        _expression(errors, f"{at}.expression", text, names.known(), BOOL)
+        webhooks.check_expression(errors, f"{at}.expression", text, names.known(), BOOL)
     if said and not said.strip():
         errors.append(invalid_value(f"{at}.messageExpression", said, "must be non-empty if specified"))
     elif said:
-        _expression(errors, f"{at}.messageExpression", said, names.known(authorizer=False), STRING)
+        webhooks.check_expression(errors, f"{at}.messageExpression", said, names.known(authorizer=False), STRING)
     if message and not message.strip():
         errors.append(invalid_value(f"{at}.message", message, "message must be non-empty if specified"))
     elif "\n" in message.strip() or "\r" in message.strip():
         errors.append(invalid_value(f"{at}.message", message, "message must not contain line breaks"))
-    _choice(errors, f"{at}.reason", validation.get("reason"), _REASONS)
+    webhooks.choice(errors, f"{at}.reason", validation.get("reason"), _REASONS)
 
 
 def _annotation(errors: Errors, at: str, policy: Object, annotation: Object, names: _Names) -> None:
@@ -387,7 +177,7 @@ def _annotation(errors: Errors, at: str, policy: Object, annotation: Object, nam
     elif len(text.encode()) > LONGEST_ANNOTATION:
         errors.append(required(f"{at}.valueExpression", f"must not exceed {LONGEST_ANNOTATION} bytes in length"))
     else:
-        _expression(errors, f"{at}.valueExpression", text, names.known(), STRING, NULL)
+        webhooks.check_expression(errors, f"{at}.valueExpression", text, names.known(), STRING, NULL)
 
 
 def binding(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
@@ -409,7 +199,7 @@ def validating_binding(errors: Errors, new: Object, old: Object | None, subresou
     actions = (new.get("spec") or {}).get("validationActions") or []
     at = "spec.validationActions"
     for index, action in enumerate(actions):
-        _choice(errors, f"{at}[{index}]", action, _ACTIONS)
+        webhooks.choice(errors, f"{at}[{index}]", action, _ACTIONS)
         if action in actions[:index]:
             errors.append(duplicate(f"{at}[{index}]", action))
     if "Deny" in actions and "Warn" in actions:
@@ -439,7 +229,7 @@ def _param_ref(errors: Errors, at: str, reference: Object) -> None:
     if not action:
         errors.append(required(f"{at}.parameterNotFoundAction"))
     else:
-        _choice(errors, f"{at}.parameterNotFoundAction", action, ("Deny", "Allow"))
+        webhooks.choice(errors, f"{at}.parameterNotFoundAction", action, ("Deny", "Allow"))
 
 
 def mutating_policy(errors: Errors, new: Object, old: Object | None, subresource: str) -> None:
@@ -464,7 +254,7 @@ def mutating_policy(errors: Errors, new: Object, old: Object | None, subresource
     if not policy:
         errors.append(required("spec.reinvocationPolicy"))
     else:
-        _choice(errors, "spec.reinvocationPolicy", policy, ("IfNeeded", "Never"))
+        webhooks.choice(errors, "spec.reinvocationPolicy", policy, ("IfNeeded", "Never"))
 
 
 def _mutation(errors: Errors, at: str, mutation: Object, kind: str, field: str, names: _Names) -> None:
