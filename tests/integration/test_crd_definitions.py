@@ -9,7 +9,7 @@ import yaml
 from tests.clusters import Api, wait_for
 from tests.crds import DEFINITIONS, Custom, definition, install, message, object_schema, version
 
-AT = "spec.versions[0].schema.openAPIV3Schema"
+AT = "spec.validation.openAPIV3Schema"
 SPEC = f"{AT}.properties[spec]"
 
 
@@ -48,7 +48,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "versions": (definition(version(), version(storage=False)), "must contain unique version names"),
     "no schema": (
         definition({"name": "v1", "served": True, "storage": True}),
-        f"{AT}: Required value",
+        "spec.versions[0].schema.openAPIV3Schema: Required value",
     ),
     "kind": (
         changed(definition(), names={"plural": "widgets", "kind": "Wid get"}),
@@ -105,18 +105,16 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "column": (
         definition(version(additionalPrinterColumns=[{"name": "A", "type": "text", "jsonPath": "spec"}])),
-        'spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "text": must be one of '
+        'spec.additionalPrinterColumns[0].type: Invalid value: "text": must be one of '
         "boolean,date,integer,number,string",
     ),
     "column path": (
         definition(version(additionalPrinterColumns=[{"name": "A", "type": "string", "jsonPath": "spec"}])),
-        'spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: "spec": must be a simple json path '
-        "starting "
-        "with .",
+        'spec.additionalPrinterColumns[0].JSONPath: Invalid value: "spec": must be a simple json path starting with .',
     ),
     "scale": (
         definition(version(subresources={"scale": {"specReplicasPath": ".x", "statusReplicasPath": ".status.r"}})),
-        'spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".x": should be a json path under .spec',
+        'spec.subresources.scale.specReplicasPath: Invalid value: ".x": should be a json path under .spec',
     ),
     "selectable": (
         definition(
@@ -125,7 +123,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
                 selectableFields=[{"jsonPath": ".spec.a"}],
             )
         ),
-        'spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec.a": must point to a field of type '
+        'spec.selectableFields[0].jsonPath: Invalid value: ".spec.a": must point to a field of type '
         "string, "
         "boolean or integer. Enum string fields and strings with formats are allowed.",
     ),

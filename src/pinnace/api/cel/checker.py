@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from pinnace.api.cel import library
+from pinnace.api.cel import library, text, times
 from pinnace.api.cel.library import Overload
 from pinnace.api.cel.syntax import (
     Bind,
@@ -37,6 +37,7 @@ from pinnace.api.cel.types import (
     map_of,
     optional_of,
 )
+from pinnace.api.cel.values import CelError
 
 #: What stands among the variables for the types whose objects an expression may make, by name: no variable can be
 #: called that.
@@ -55,10 +56,12 @@ class Checked(NamedTuple):
     overloads: Mapping[int, Sequence[Overload]]
 
 
-def check(text: str, tree: Node, variables: Mapping[str, Type]) -> Checked:
+def check(source: str, tree: Node, variables: Mapping[str, Type]) -> Checked:
     """Raises CompileError with every issue found."""
-    checker = _Checker(text, dict(variables))
+    checker = _Checker(source, dict(variables))
     result = checker.type_of(tree)
+    if not checker.issues:
+        checker.issues += checker.literals
     if checker.issues:
         raise CompileError("\n".join(issue for _, issue in sorted(checker.issues)[:MAX_ISSUES]))
     return Checked(result, frozenset(checker.used), checker.types, checker.overloads)
@@ -69,6 +72,8 @@ class _Checker:
         self._text = text
         self._names = variables
         self.issues: list[tuple[int, str]] = []
+        #: Of texts that are no durations, times or patterns: told if nothing else is wrong.
+        self.literals: list[tuple[int, str]] = []
         self.used: set[str] = set()
         self.types: dict[int, Type] = {}
         self.overloads: dict[int, Sequence[Overload]] = {}
@@ -196,10 +201,22 @@ class _Checker:
         if not applied:
             return self._no_overload(node, name, types, receiver)
         self.overloads[id(node)] = [overload for overload, _ in applied]
+        self._check_literal(node, name)
         results = [result for _, result in applied]
         if len(results) > 1 and any(given_type.kind == "dyn" for given_type in given):
             return results[0] if joined(results) is not None and len({str(r) for r in results}) == 1 else DYN
         return results[0]
+
+    def _check_literal(self, node: Call, name: str) -> None:
+        read = _LITERALS.get((name, node.target is not None))
+        if read is None or len(node.args) != 1:
+            return
+        given = node.args[0]
+        if isinstance(given, Literal) and given.kind == "string":
+            try:
+                read(given.value)
+            except CelError:
+                self.literals.append((given.at, problem(self._text, given.at, f"invalid {name} argument")))
 
     def _no_overload(self, node: Call, name: str, types: list[Type], receiver: Type | None) -> Type:
         shown = f"({', '.join(map(str, types))})"
@@ -212,7 +229,7 @@ class _Checker:
         for index, element in enumerate(node.elements):
             found = self.type_of(element)
             types.append(self._unwrapped(found, element) if index in node.optional else found)
-        return list_of(DYN if mixed else self._one_type(types, node))
+        return list_of(DYN if mixed else self._one_type(types, node.elements))
 
     def _map(self, node: MakeMap) -> Type:
         keys, values = [], []
@@ -220,7 +237,8 @@ class _Checker:
             keys.append(self.type_of(key))
             found = self.type_of(value)
             values.append(self._unwrapped(found, value) if optional else found)
-        return map_of(self._one_type(keys, node), self._one_type(values, node))
+        of_keys = self._one_type(keys, [entry[0] for entry in node.entries])
+        return map_of(of_keys, self._one_type(values, [entry[1] for entry in node.entries]))
 
     def _object(self, node: MakeObject) -> Type:
         made = self._names.get(OBJECTS)
@@ -247,13 +265,13 @@ class _Checker:
             return DYN
         return self._issue(node.at, f"expected type 'optional_type({found})' but found '{found}'")
 
-    def _one_type(self, types: list[Type], node: MakeList | MakeMap) -> Type:
+    def _one_type(self, types: list[Type], nodes: Sequence[Node]) -> Type:
         """Aggregates are homogeneous in Kubernetes' environments."""
         result = joined(types)
         if result is not None:
             return result
-        other = next(found for found in types if not fits(found, types[0]))
-        return self._issue(node.at, f"expected type '{types[0]}' but found '{other}'")
+        other = next(index for index, found in enumerate(types) if not fits(found, types[0]))
+        return self._issue(nodes[other].at, f"expected type '{types[0]}' but found '{types[other]}'")
 
     def _scoped(self, names: dict[str, Type], body: Node) -> Type:
         outer = self._names
@@ -306,6 +324,12 @@ class _Checker:
         return list_of(first) if node.kind == "filter" else BOOL
 
 
+#: Functions (and methods) that only take certain texts.
+_LITERALS: Mapping[tuple[str, bool], Callable[[str], object]] = {
+    ("duration", False): times.to_duration,
+    ("timestamp", False): times.to_timestamp,
+    ("matches", True): text.pattern,
+}
 _LIST_INDEX, _MAP_INDEX = Overload((list_of(DYN), INT), DYN), Overload((map_of(DYN, DYN), DYN), DYN)
 _INDEXES = {"list": (_LIST_INDEX,), "map": (_MAP_INDEX,), "dyn": (_LIST_INDEX, _MAP_INDEX)}
 

@@ -9,7 +9,7 @@ is bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -356,9 +356,10 @@ def normalized_field(path: str) -> str:
     return text.removeprefix(".")
 
 
-def definition_errors(schema: Structural, at: str, *, blocked: bool) -> Errors:
-    """What is wrong with the rules in a schema. ``blocked``: other parts of it are wrong, so only their form counts."""
-    check = _DefinitionCheck(blocked=blocked)
+def definition_errors(schema: Structural, at: str, *, blocked: Sequence[str] = (), compiles: bool = True) -> Errors:
+    """What is wrong with the rules in a schema. ``blocked``: what else is wrong in it; of rules around that only the
+    form counts, and of all where the schema is none that ``compiles``."""
+    check = _DefinitionCheck(blocked=blocked, compiles=compiles)
     check.node(schema, at, "", 1, root=True)
     return check.errors + check.budget.errors(at)
 
@@ -366,28 +367,33 @@ def definition_errors(schema: Structural, at: str, *, blocked: bool) -> Errors:
 class _DefinitionCheck:
     """All rules of one schema, when its definition is written."""
 
-    def __init__(self, *, blocked: bool) -> None:
+    def __init__(self, *, blocked: Sequence[str], compiles: bool) -> None:
         self.errors: Errors = []
         self.budget = budget.Budget()
         self._blocked = blocked
+        self._compiles = compiles
 
-    def node(self, schema: Structural, at: str, apart: str, times: int | None, *, root: bool = False) -> None:
-        """``apart``: the first place around whose old and new values cannot be matched, "" if there is none; ``times``:
-        how often the node's values are there at most, None if nothing bounds that."""
+    def node(self, schema: Structural, at: str, apart: str, times: int | None, *, root: bool = False) -> bool:
+        """Whether nothing else than rules is wrong in it. ``apart``: the first place around whose old and new values
+        cannot be matched, "" if there is none; ``times``: how often the node's values are there at most, None if
+        nothing bounds that."""
+        clean = not any(field == at or field.startswith((f"{at}.", f"{at}[")) for field in self._blocked)
         below = sizes.repeated(schema, times)
         if schema.additional is not None:
-            self.node(schema.additional, f"{at}.additionalProperties", apart, below)
+            clean &= self.node(schema.additional, f"{at}.additionalProperties", apart, below)
         for name, child in sorted(schema.properties.items()):
-            self.node(child, f"{at}.properties[{name}]", apart, below)
+            clean &= self.node(child, f"{at}.properties[{name}]", apart, below)
         if schema.items is not None:
             uncorrelated = apart or ("" if schema.list_type == "map" else at)
-            self.node(schema.items, f"{at}.items", uncorrelated, below)
-        for index, rule in enumerate(schema.node.get(RULES) or ()):
-            where = f"{at}.{RULES}[{index}]"
-            found = _form_errors(rule, schema, where)
-            self.errors += found
-            if not found and not self._blocked:
-                self.errors += self._rule(rule, schema, where, apart, times, root=root)
+            clean &= self.node(schema.items, f"{at}.items", uncorrelated, below)
+        found = schema.node.get(RULES) or []
+        for index, rule in enumerate(found):
+            wrong = _form_errors(rule, schema, f"{at}.{RULES}[{index}]")
+            self.errors += wrong
+            clean &= not wrong
+        for index, rule in enumerate(found if clean and self._compiles else ()):
+            self.errors += self._rule(rule, schema, f"{at}.{RULES}[{index}]", apart, times, root=root)
+        return clean
 
     def _rule(self, rule: Object, schema: Structural, at: str, apart: str, times: int | None, *, root: bool) -> Errors:
         self_type, size = type_of(schema, root=root), sizes.of(schema, root=root)
@@ -476,7 +482,10 @@ def _go_rule(rule: Object) -> GoText:
         "FieldPath": rule.get("fieldPath") or "",
         "OptionalOldSelf": rule.get("optionalOldSelf"),
     }
-    return GoText(orjson.dumps(shown).decode())
+    text = orjson.dumps(shown).decode()
+    for plain, escaped_as in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(plain, escaped_as)
+    return GoText(text)
 
 
 def check_default(schema: Structural, value: Any, at: str) -> Errors:

@@ -366,6 +366,8 @@ def selectable_errors(fields: list[Object], node: Object | None, at: str) -> Err
     errors: Errors = []
     if node is None:
         why = "may only be set when `version.schema.openAPIV3Schema` is not included"
+        if at == "spec.selectableFields":
+            why = "may only be set when validations.schema is included"
         return [invalid_value(at, "", why)]
     seen: set[str] = set()
     for index, field in enumerate(fields):
@@ -402,14 +404,15 @@ def _field_at(node: Object, path: str) -> tuple[Object | None, str]:
     if not path.startswith("."):
         return None, f"expected [ or . but got: {path.partition('.')[0]}"
     here: Any = node
-    for name in path[1:].split("."):
-        if "[" in name:
-            return None, "array notation is not allowed"
+    for step in path[1:].split("."):
+        name, bracket, _ = step.partition("[")
         if not name:
-            return None, "unexpected end of JSON path"
+            return None, "array notation is not allowed" if bracket else "unexpected end of JSON path"
         here = (here.get("properties") or {}).get(name) or here.get("additionalProperties")
         if not isinstance(here, dict):
             return None, "does not refer to a valid field"
+        if bracket:
+            return None, "array notation is not allowed"
     return here, ""
 
 

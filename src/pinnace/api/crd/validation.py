@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from pinnace.api import formats as f
 from pinnace.api import meta
 from pinnace.api.crd import defaults, schemas, status, structural
-from pinnace.api.errors import FieldError, forbidden_field, invalid_value, not_supported, required
+from pinnace.api.errors import FieldError, GoText, forbidden_field, invalid_value, not_supported, required
 from pinnace.api.types import Object
 from pinnace.api.validation.metadata import immutable
 
@@ -84,22 +86,36 @@ def _spec(errors: Errors, spec: Object, before: Object) -> None:
     for index, version in enumerate(versions):
         if (version.get("schema") or {}).get("openAPIV3Schema") is None:
             errors.append(required(f"spec.versions[{index}].schema.openAPIV3Schema"))
+    _preserving(errors, spec, versions)
     unchanged = {version.get("name"): version for version in before.get("versions") or ()}
+    changed = [version for version in versions if version != unchanged.get(version.get("name"))]
+    common = _common(versions)
     for index, version in enumerate(versions):
-        name = version.get("name") or ""
-        _joined(errors, f"spec.versions[{index}].name", name, f.dns_1035_label(name))
-        if version != unchanged.get(name):
-            _version(errors, version, f"spec.versions[{index}]")
+        name, at = version.get("name") or "", f"spec.versions[{index}]"
+        _joined(errors, f"{at}.name", name, f.dns_1035_label(name))
+        if version in changed:
+            _deprecation(errors, version, at)
+            own = {key: value for key, value in version.items() if key not in common}
+            _parts(errors, own, at, f"{at}.schema", status=_has_status(version))
     if len({version.get("name") for version in versions}) < len(versions):
-        errors.append(invalid_value("spec.versions", versions, "must contain unique version names"))
+        errors.append(
+            invalid_value("spec.versions", _go_versions(versions, common), "must contain unique version names")
+        )
     if sum(bool(version.get("storage")) for version in versions) != 1:
         why = "must have exactly one version marked as storage version"
-        errors.append(invalid_value("spec.versions", spec.get("versions"), why))
+        errors.append(invalid_value("spec.versions", _go_versions(versions, common), why))
+    if versions:
+        _joined(
+            errors, "spec.version", (first := versions[0].get("name") or ""), f.dns_1035_label(first) if first else ()
+        )
     names = spec.get("names") or {}
     for key in ("plural", "singular", "kind", "listKind"):
         if not names.get(key):
             errors.append(required(f"spec.names.{key}"))
     _names(errors, names, "spec.names")
+    if changed:
+        status = any(_has_status(version) for version in versions)
+        _parts(errors, common, "spec", "spec.validation", status=status)
     _conversion(errors, spec.get("conversion"), "spec.conversion")
 
 
@@ -121,18 +137,63 @@ def _names(errors: Errors, names: Object, at: str) -> None:
         _joined(errors, f"{at}.categories[{index}]", value, f.dns_1035_label(value))
 
 
-def _version(errors: Errors, version: Object, at: str) -> None:
-    _deprecation(errors, version, at)
-    node = (version.get("schema") or {}).get("openAPIV3Schema")
-    subresources = version.get("subresources") or {}
+def _has_status(version: Object) -> bool:
+    return (version.get("subresources") or {}).get("status") is not None
+
+
+def _common(versions: list[Object]) -> Object:
+    """What all versions have alike. Upstream takes it for the definition's own, and says so in its errors."""
+    found = {}
+    for key in ("schema", "subresources", "additionalPrinterColumns", "selectableFields"):
+        held = [version.get(key) or None for version in versions]
+        if held and held[0] is not None and all(value == held[0] for value in held):
+            found[key] = held[0]
+    return found
+
+
+def _go_versions(versions: list[Object], common: Object) -> GoText | None:
+    """Versions as upstream's errors show them: without what is the definition's own."""
+    shown = []
+    for version in versions:
+        own = {key: value for key, value in version.items() if key not in common}
+        shown.append(
+            {
+                "Name": own.get("name") or "",
+                "Served": bool(own.get("served")),
+                "Storage": bool(own.get("storage")),
+                "Deprecated": bool(own.get("deprecated")),
+                "DeprecationWarning": own.get("deprecationWarning"),
+                "Schema": own.get("schema"),
+                "Subresources": own.get("subresources"),
+                "AdditionalPrinterColumns": own.get("additionalPrinterColumns"),
+                "SelectableFields": own.get("selectableFields"),
+            }
+        )
+    return GoText(orjson.dumps(shown).decode()) if shown else None
+
+
+def _preserving(errors: Errors, spec: Object, versions: list[Object]) -> None:
+    if spec.get("preserveUnknownFields") and any(structural.has(_schema_of(one), "default") for one in versions):
+        why = "must be false in order to use defaults in the schema"
+        errors.append(invalid_value("spec.preserveUnknownFields", True, why))
+
+
+def _schema_of(version: Object) -> Any:
+    return (version.get("schema") or {}).get("openAPIV3Schema")
+
+
+def _parts(errors: Errors, part: Object, at: str, schema_at: str, *, status: bool) -> None:
+    """A version's schema, subresources, columns and fields, or those that all versions have alike."""
+    node = _schema_of(part)
+    subresources = part.get("subresources") or {}
     if node is not None:
-        _schema(errors, node, f"{at}.schema.openAPIV3Schema", status=subresources.get("status") is not None)
+        _schema(errors, node, f"{schema_at}.openAPIV3Schema", status=status)
     if subresources.get("scale") is not None:
         _scale(errors, subresources["scale"], f"{at}.subresources.scale")
-    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
+    for index, column in enumerate(part.get("additionalPrinterColumns") or ()):
         _column(errors, column, f"{at}.additionalPrinterColumns[{index}]")
-    if version.get("selectableFields"):
-        errors += schemas.selectable_errors(version["selectableFields"], node, f"{at}.selectableFields")
+    if part.get("selectableFields"):
+        errors += schemas.selectable_errors(part["selectableFields"], node, f"{at}.selectableFields")
 
 
 def _deprecation(errors: Errors, version: Object, at: str) -> None:
@@ -176,8 +237,12 @@ def _schema(errors: Errors, node: Object, at: str, *, status: bool) -> None:
             compiled = None
     keyword_errors = schemas.openapi_errors(node, at)
     found += keyword_errors
-    if compiled is not None and schemas.has_rules(node):
-        found += rules.definition_errors(compiled, at, blocked=bool(keyword_errors))
+    if not why and schemas.has_rules(node):
+        from pinnace.api.crd import rules
+
+        whole = compiled if compiled is not None else structural.Structural(node)
+        blocked = [error.field for error in keyword_errors]
+        found += rules.definition_errors(whole, at, blocked=blocked, compiles=compiled is not None)
     if not found and why:
         found.append(invalid_value(at, "", why))
     errors += found

@@ -74,7 +74,7 @@ def _stored_versions(definition: Object) -> None:
 
 
 def _definition_create(definition: Object) -> None:
-    definition["status"] = {"conditions": [], "acceptedNames": {"plural": "", "kind": ""}}
+    definition["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}}
     _stored_versions(definition)
 
 

@@ -152,7 +152,7 @@ def test_names_are_no_longer_than_names_may_be() -> None:
 
 
 def errors(schema: Object) -> list[str]:
-    return [str(found) for found in rules.definition_errors(Structural(schema), "at", blocked=False)]
+    return [str(found) for found in rules.definition_errors(Structural(schema), "at")]
 
 
 ADVICE = (
