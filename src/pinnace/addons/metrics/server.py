@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 APART = 1.05
 #: Seconds that a kubelet's rates go back at most.
 LONGEST = 60.0
-#: Seconds that a kubelet may take, and how many are asked at the same time.
-PATIENCE = 10.0
+#: Seconds that a kubelet may take, one that answers for many nodes, and how many are asked at the same time.
+PATIENCE, MORE_PATIENCE = 10.0, 30.0
 AT_ONCE = 32
 #: Simulated nodes share a server, which knows of them all.
 SIMULATED = "pinnace.dev/simulated"
@@ -141,11 +141,11 @@ class MetricsServer:
         several = server.startswith(SIMULATED)
         path = f"/api/v1/nodes/{node}/proxy/stats/" + ("summaries" if several else "summary")
         try:
-            async with timeout(self._clock, PATIENCE):
+            async with timeout(self._clock, MORE_PATIENCE if several else PATIENCE):
                 answer = orjson.loads(await self._client.read(path))
             found = [usage.reading(entry) for entry in (answer["items"] if several else [answer])]
         except (ApiError, OSError, TimeoutError) as error:
-            log.warning("node %s does not tell what it uses: %s", node, error or "timed out")
+            log.warning("node %s does not tell what it uses: %s", node, error)
             return {}
         except (KeyError, TypeError, ValueError) as error:
             log.warning("node %s answers %s with what is none: %r", node, path, error)
