@@ -95,16 +95,16 @@ class Pipeline:
         """A request from the network. Raises ApiError."""
         if not self._router.remote:
             return self._handle(request)
+        revision = self._router.revision
         try:
             return self._handle(request)
         except ApiError as error:
             if error.code not in (401, 403):
                 raise
-            return self._handle_later(request, error)
+            return self._handle_later(request, error, revision)
 
-    async def _handle_later(self, request: Request, refusal: ApiError) -> Answer:
-        """What was refused may have been allowed by another API server a moment ago."""
-        revision = self._router.revision
+    async def _handle_later(self, request: Request, refusal: ApiError, revision: int) -> Answer:
+        """What was refused at ``revision`` may have been allowed by another API server a moment ago."""
         try:
             await self._router.sync()
         except StoreError:
