@@ -74,6 +74,17 @@ def test_a_creator_owns_what_it_sent_and_not_the_metadata_around(custom: Custom)
     assert owned(made)[0]["f:metadata"] == {"f:generateName": {}}
 
 
+def test_a_status_with_a_default_has_it_from_the_start(bare_api: Api, bare_namespace: str) -> None:
+    waiting = {"type": "Accepted", "status": "Unknown"}
+    status = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "default": {"conditions": [waiting]}}
+    schema = object_schema(spec=SPEC, status=status)
+    custom = install(bare_api, definition(version("v1", schema, subresources={"status": {}})), bare_namespace)
+    made = custom.create("a", spec={}, status={"conditions": []})
+    assert made.json["status"] == {"conditions": [waiting]}
+    assert custom.get("a").json["status"] == {"conditions": [waiting]}
+    assert custom.merge("a", {"spec": {"text": "b"}}).json["status"] == {"conditions": [waiting]}
+
+
 def test_identity(custom: Custom) -> None:
     assert apply(custom, {"text": "a"}, resourceVersion="1").status == 201
     for answer in (apply(custom, {"text": "a"}, uid="other"), custom.merge("a", {"metadata": {"uid": "other"}})):

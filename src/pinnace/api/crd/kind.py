@@ -101,7 +101,15 @@ class CustomKind:
     def prepare_create(self, obj: Object) -> None:
         if self._status:
             obj.pop("status", None)
+            self._default_status(obj)
         obj["metadata"]["generation"] = 1
+
+    def _default_status(self, obj: Object) -> None:
+        """Upstream's reading fills in what writing has dropped."""
+        known = self.schema.properties.get("status")
+        if known is not None and known.default is not None and "status" not in obj:
+            obj["status"] = meta.copy(known.default)
+            defaulting.default(obj["status"], known)
 
     def prepare_update(self, new: Object, old: Object, subresource: str) -> None:
         if subresource == "status":
@@ -121,6 +129,7 @@ class CustomKind:
             new.pop("status", None)
             if "status" in old:
                 new["status"] = old["status"]
+            self._default_status(new)
         names = (new.keys() | old.keys()) - {"metadata"}
         generation = meta.generation(old)
         if any(not equal(new.get(name), old.get(name)) or (name in new) != (name in old) for name in names):
@@ -144,7 +153,7 @@ class CustomKind:
         self._validate_lists(found, new, old)
         if self._rules is not None:
             if any(error.type in _BLOCKING for error in found):
-                found.append(invalid_value(NOWHERE, "null", _UNCHECKED))
+                found.append(invalid_value(NOWHERE, None, _UNCHECKED))
             else:
                 found += self._rules(new, old)
         return found

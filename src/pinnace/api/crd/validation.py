@@ -17,6 +17,7 @@ from pinnace.api import meta
 from pinnace.api.crd import defaults, schemas, status, structural
 from pinnace.api.errors import FieldError, GoText, forbidden_field, invalid_value, not_supported, required
 from pinnace.api.types import Object
+from pinnace.api.validation import webhooks
 from pinnace.api.validation.metadata import immutable
 
 Errors = list[FieldError]
@@ -354,7 +355,7 @@ def _conversion(errors: Errors, conversion: Object | None, at: str) -> None:
     elif client.get("url") is not None:
         _url(errors, client["url"], f"{where}.url")
     else:
-        _service(errors, client["service"], f"{where}.service")
+        webhooks.target(errors, f"{where}.service", client["service"])
     _review_versions(errors, versions, f"{at}.conversionReviewVersions")
 
 
@@ -375,18 +376,6 @@ def _url(errors: Errors, text: str, at: str) -> None:
         errors.append(invalid_value(at, url.fragment, "fragments are not permitted in the URL"))
     if url.query:
         errors.append(invalid_value(at, url.query, "query parameters are not permitted in the URL"))
-
-
-def _service(errors: Errors, service: Object, at: str) -> None:
-    for key in ("name", "namespace"):
-        if not service.get(key):
-            errors.append(required(f"{at}.{key}", f"service {key} is required"))
-    port: Any = service.get("port")
-    if port is not None and not 1 <= port <= 65535:
-        errors.append(invalid_value(f"{at}.port", port, "port is not valid: must be between 1 and 65535, inclusive"))
-    path = service.get("path")
-    if path and not path.startswith("/"):
-        errors.append(invalid_value(f"{at}.path", path, "must start with a '/'"))
 
 
 def _review_versions(errors: Errors, versions: list[str], at: str) -> None:

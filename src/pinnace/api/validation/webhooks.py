@@ -38,7 +38,7 @@ def client_config(errors: Errors, at: str, config: Object) -> None:
     elif url is not None:
         _url(errors, f"{at}.url", url)
     else:
-        _service(errors, f"{at}.service", service or {})
+        target(errors, f"{at}.service", service or {})
 
 
 def _url(errors: Errors, at: str, url: str) -> None:
@@ -60,7 +60,8 @@ def _url(errors: Errors, at: str, url: str) -> None:
         errors.append(invalid_value(at, parts.query, "query parameters are not permitted in the URL"))
 
 
-def _service(errors: Errors, at: str, service: Object) -> None:
+def target(errors: Errors, at: str, service: Object) -> None:
+    """What is wrong with the Service that a webhook is reached through."""
     for key in ("name", "namespace"):
         if not service.get(key):
             errors.append(required(f"{at}.{key}"))
