@@ -113,6 +113,10 @@ class RealNode:
         """Raises ClusterError."""
         try:
             await self._plugins.start()
+        except (OSError, ValueError) as error:
+            why = f"the node's network plugins cannot be prepared: {error}"
+            raise ClusterError(Exit.CONTAINERD_FAILED, why) from error
+        try:
             await self._kubelet.start()
         except (ContainerdFailed, RuntimeFailure) as error:
             first, *lines = str(error).splitlines()

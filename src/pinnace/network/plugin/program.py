@@ -137,6 +137,6 @@ def program(socket: Path, plugin: Path) -> bytes:
     that is too long."""
     address = (1).to_bytes(2, "little") + bytes(socket)
     if len(address) >= _ADDRESS_SIZE:
-        raise ValueError(f"the path of a socket is too long: {socket}")
+        raise ValueError(f"the path of a socket is too long ({socket}): use a shorter data directory")
     data = [address.ljust(_ADDRESS_SIZE, b"\0"), b"\0", bytes(plugin) + b"\0"]
     return elf.program(elf.X86_64, elf.linked(_CODE, _REFERENCES, data))
