@@ -23,7 +23,7 @@ from tests.tools import Kubectl
 
 PINNACE = Path(sys.executable).with_name("pinnace")
 #: How long anything in a test may take before the test fails, in seconds.
-PATIENCE = 20.0
+PATIENCE = 40.0
 T = TypeVar("T")
 
 

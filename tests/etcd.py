@@ -21,7 +21,7 @@ from tests.ports import unused_ports
 from pinnace.store.backends.etcd_options import EtcdOptions
 
 #: Seconds within which a member must answer.
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 
 class Member:

@@ -33,7 +33,7 @@ rm -rf --one-file-system "$1"
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], *, limit: float = 30.0, what: str = "") -> T:
+def eventually(check: Callable[[], T], *, limit: float = 60.0, what: str = "") -> T:
     """``clusters.wait_for``, with the patience that containers need."""
     return wait_for(check, what, limit)
 

@@ -36,7 +36,7 @@ from pinnace.store.protocol import Store
 
 NODE_IP = "172.31.255.1"
 POD_CIDR = "10.231.0.0/24"
-PATIENCE = 20.0
+PATIENCE = 40.0
 CNI_BIN = Path("/usr/lib/cni")
 _CLONE_NEWNET = 0x40000000
 
