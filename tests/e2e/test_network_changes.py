@@ -9,6 +9,7 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -139,6 +140,22 @@ async def test_an_address_passes_from_one_service_to_the_next(net: Net) -> None:
                 await net.settled(gvr, name, None)
     finally:
         client.close()
+
+
+async def test_a_change_that_failed_half_way_reaches_the_kernel(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = net.network._proxy
+    assert proxy is not None
+    update, failures = proxy._health.update, [OSError("no more sockets")]
+
+    async def fail_once(changed: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await update(changed)
+
+    await net.service("half-way", "10.96.1.8", 80)
+    monkeypatch.setattr(proxy._health, "update", fail_once)
+    await net.endpoints("half-way", 8080, A)
+    assert (await net.node.ask("10.96.1.8", 80))[0] == "A8080" and not failures
 
 
 async def test_one_number_for_two_protocols(net: Net) -> None:

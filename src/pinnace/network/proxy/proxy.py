@@ -60,7 +60,8 @@ class Proxy:
         self._wakeup = asyncio.Event()
         self._health = HealthServers(clock)
         self._gone: set[conntrack.Gone] = set()  # ways that ended, their connections not yet forgotten
-        self._intact = False  # whether the kernel holds what the table says
+        self._intact = False  # whether the kernel holds what the book says
+        self._missing = False  # the table was, when someone looked
         self._thread: ThreadPoolExecutor | None = None
         self._nft: nft.Nft | None = None
         #: Once stopped: whether other tools rely on the host's forwarding.
@@ -128,8 +129,8 @@ class Proxy:
         self._wakeup.set()
 
     @property
-    def _behind(self) -> bool:
-        return bool(self._services_changed or self._slices_changed or self._pods_changed)
+    def _behind(self) -> int:
+        return len(self._services_changed) + len(self._slices_changed) + len(self._pods_changed)
 
     # -- into the kernel
 
@@ -147,18 +148,18 @@ class Proxy:
     async def _sync(self) -> None:
         """Bring the kernel to what the caches say. Raises NftError, OSError; call again then."""
         self._wakeup.clear()
-        change, replace = Change(), not self._intact
+        change, replace = Change(), not self._intact or self._missing
+        self._intact = self._missing = False  # until the kernel has all that the book takes over now
         checks: dict[str, tuple[int, health.Check] | None] = {}
-        turns = 0
-        while self._behind:
+        for number in range(self._behind):  # those that come meanwhile are the next transaction's
             change.extend(await self._next(checks))
-            turns += 1
-            if turns % TURN == 0:
+            if number % TURN == TURN - 1:
                 await breathe()
         await self._health.update(checks)
         chains = self._chains.covering(change.add.values())
         if change or replace:
             await self._write(change, chains, replace=replace or chains != self._chains)
+        self._intact = True
         if not self._behind:
             self.current.set()
 
@@ -171,7 +172,8 @@ class Proxy:
             key = self._services_changed.pop()
             change = await self._service(key)
         else:
-            key, names = self._slices_changed.popitem()
+            key = next(iter(self._slices_changed))  # the one that waits longest
+            names = self._slices_changed.pop(key)
             changed = {name: self._slice(key, name) for name in names}
             change = (
                 self._book.slices(key, changed)
@@ -193,7 +195,6 @@ class Proxy:
         return slice if slice is not None and service_of(slice) == service else None
 
     async def _write(self, change: Change, chains: Chains, *, replace: bool) -> None:
-        self._intact = False
         self._gone = (self._gone | ways(change.remove) | newly_served(change)) - ways(change.add)
         if replace:
             self._chains = chains
@@ -230,7 +231,7 @@ class Proxy:
                 await self._blocking(partial(self._nft.run, f"list chain {skeleton.TABLE} dispatch"))
             except nft.NftError as error:
                 log.warning("the table '%s' is gone and is made again: %s", skeleton.TABLE, error)
-                self._intact = False
+                self._missing = True
                 self._wakeup.set()
 
 
