@@ -482,3 +482,37 @@ def test_custom_resources_are_pruned_and_defaulted_again(
     assert custom.create("a").json["spec"] == {"color": "red", "size": 1}
     webhook.answers["/"] = lambda _: patch({"op": "add", "path": "/spec", "value": {"color": 1}})
     assert custom.create("b").status == 422
+
+
+def test_a_change_that_came_first_is_looked_at_again(
+    bare_api: Api, bare_namespace: str, configure: Configure, webhook: Webhook
+) -> None:
+    one = f"/api/v1/namespaces/{bare_namespace}/configmaps/a"
+    assert bare_api("POST", one.removesuffix("/a"), {"metadata": {"name": "a"}}).status == 201
+
+    def answer(_: Any) -> dict[str, Any]:
+        if len(webhook.requests) == 1:
+            assert bare_api("PATCH", one, {"metadata": {"labels": {"came": "first"}}}, headers=MERGE).status == 200
+        return ALLOW
+
+    webhook.answers["/"] = answer
+    configure(rules=[rule("configmaps", operations=("UPDATE",))])
+    done = bare_api("PATCH", one, {"data": {"came": "second"}}, headers=MERGE)
+    assert (done.status, done.json["metadata"]["labels"], done.json["data"]) == (
+        200,
+        {"came": "first"},
+        {"came": "second"},
+    )
+    before = [(request["oldObject"]["metadata"].get("labels") or {}) for request in webhook.requests]
+    assert before == [{}, {}, {"came": "first"}]
+
+
+def test_webhooks_of_old_are_spoken_to_as_of_old(
+    bare_api: Api, bare_namespace: str, configure: Configure, webhook: Webhook
+) -> None:
+    configure("mutating", path="/raw", admissionReviewVersions=["v1beta1", "v1"])
+    encoded = patch({"op": "add", "path": "/data", "value": {"a": "b"}})["patch"]
+    answer = {"response": {"allowed": True, "patch": encoded}}  # neither uid nor type were asked for then
+    webhook.raw["/raw"] = 200, json.dumps(answer).encode()
+    made = bare_api("POST", f"/api/v1/namespaces/{bare_namespace}/configmaps", {"metadata": {"name": "a"}})
+    assert made.json["data"] == {"a": "b"}

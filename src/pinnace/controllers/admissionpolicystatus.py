@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinnace.api import builtin, meta
+from pinnace.api import meta
 from pinnace.api.types import GVR
 from pinnace.controllers import kit
 
@@ -24,7 +24,7 @@ class AdmissionPolicyStatusController(kit.Controller):
         policy = self._policies.by_key(key)
         if policy is None or (policy.get("status") or {}).get("observedGeneration", 0) >= meta.generation(policy):
             return
-        from pinnace.api import typechecking  # CEL is not loaded before there are policies
+        from pinnace.api import builtin, typechecking  # neither is loaded before there are policies
 
         found = typechecking.warnings(policy, builtin.registry()) or None
         status = {"observedGeneration": meta.generation(policy), "typeChecking": {"expressionWarnings": found}}
