@@ -32,7 +32,7 @@ def test_rules(bare_api: Api, bare_namespace: str) -> None:
     assert 'spec: Invalid value: "object": no such key: max evaluating rule: min must not be more than max' in failed
     blocked = message(custom.create("c", spec={"min": "1", "max": 2}))
     assert (
-        '<nil>: Invalid value: null: some validation rules were not checked because the object was invalid' in blocked
+        "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid" in blocked
     )
 
 
