@@ -134,7 +134,9 @@ async def test_pods_that_the_node_does_not_take(node: Node) -> None:
     for name, (_, reason, message) in tried.items():
         status = (await node.wait_phase(name, "Failed"))["status"]
         assert (status["reason"], status["message"]) == (reason, message)
-        assert (reason, message.removeprefix("Pod was rejected: ")) in await node.events(name)
+        told = message.removeprefix("Pod was rejected: ")
+        await node.wait_told(name, told)
+        assert (reason, told) in await node.events(name)
     status = (await node.wait_phase("large", "Failed"))["status"]
     assert status["reason"] == "OutOfcpu"
     assert status["message"].startswith(
