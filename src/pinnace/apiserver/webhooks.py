@@ -80,8 +80,8 @@ class WebhookClient:
             raise WebhookError(f"{shown}: {error}") from None
         try:
             async with clocks.timeout(self._clock, seconds):
-                await self._ready_context(target.authority)
-                status, data = await self._exchange(target, authority, f"{path}?timeout={seconds:g}s", body)
+                tls = await self._context(target.authority)
+                status, data = await self._exchange(target, tls, authority, f"{path}?timeout={seconds:g}s", body)
         except TimeoutError:
             raise WebhookError(f"{shown}: context deadline exceeded") from None
         except OSError as error:
@@ -92,7 +92,9 @@ class WebhookClient:
             raise WebhookError(f"{shown}: http: response body too large")
         return await aside(_decoded, data) if len(data) > LARGE else _decoded(data)
 
-    async def _exchange(self, target: _Target, authority: str, path: str, body: bytes) -> tuple[int, bytes]:
+    async def _exchange(
+        self, target: _Target, tls: ssl.SSLContext, authority: str, path: str, body: bytes
+    ) -> tuple[int, bytes]:
         headers = [
             ("Host", authority),
             ("User-Agent", USER_AGENT),
@@ -102,9 +104,7 @@ class WebhookClient:
         while True:
             connection, used = self._take(target)
             if connection is None:
-                connection = await HttpConnection.connect(
-                    target.host, target.port, self._contexts[target.authority], server_name=target.server_name
-                )
+                connection = await HttpConnection.connect(target.host, target.port, tls, server_name=target.server_name)
             answer: HttpAnswer | None = None
             try:
                 try:
@@ -142,15 +142,16 @@ class WebhookClient:
         else:
             connection.close()
 
-    async def _ready_context(self, authority: str) -> None:
-        """Have the TLS context for ``authority`` made: reading the machine's own takes too long for the event loop."""
-        if authority in self._contexts:
+    async def _context(self, authority: str) -> ssl.SSLContext:
+        """The TLS context for ``authority``; made aside: reading the machine's own takes long."""
+        held = self._contexts.get(authority)
+        if held is not None:
             self._contexts.move_to_end(authority)
-            return
-        made = await aside(_context, authority)
-        self._contexts[authority] = made
+            return held
+        made = self._contexts[authority] = await aside(_context, authority)
         if len(self._contexts) > CONTEXTS:
             self._contexts.popitem(last=False)
+        return made
 
     def _target(self, client: Object) -> _Target:
         authority = str(client.get("caBundle") or "")
