@@ -240,3 +240,31 @@ def test_no_more_endpoints_than_can_be_told(service: Maker, slice: Maker) -> Non
     assert whole is not None and len(whole.answers) == 500
     one = ZONE.answer(View([headless], slices), f"10-244-4-99.{name}", wire.A, 7, 150)
     assert one is not None and [record.data for record in one.answers] == ["10.244.4.99"]
+
+
+def test_an_external_name_leads_through_others(service: Maker, slice: Maker) -> None:
+    """To a Service, to endpoints of a headless one, and out of the cluster, where somebody else has to be asked."""
+
+    def alias(name: str, to: str) -> Object:
+        return service(name, None, type="ExternalName", externalName=to, ports=[])
+
+    inside = "shop.svc.cluster.local"
+    services = [
+        service("web"),
+        service("db", "None", ports=[]),
+        *(alias(name, to) for name, to in (("a", f"b.{inside}"), ("b", f"web.{inside}"), ("c", f"db.{inside}"))),
+        *(alias(name, to) for name, to in (("d", f"e.{inside}"), ("e", "www.example.org"), ("f", f"gone.{inside}"))),
+    ]
+    for made in services:
+        made["metadata"] = {"name": made["metadata"]["name"], "namespace": "shop"}
+    held = View(services, [slice("10.244.0.5", "10.244.0.6", service="db", ports=[])])
+
+    def told(name: str) -> tuple[list[object], str]:
+        answer = ZONE.answer(held, f"{name}.{inside}", wire.A, 7)
+        assert answer is not None and answer.rcode == YES
+        return [record.data for record in answer.answers], answer.chase
+
+    assert told("a") == ([f"b.{inside}", f"web.{inside}", "10.96.0.20"], "")
+    assert told("c") == ([f"db.{inside}", "10.244.0.5", "10.244.0.6"], "")
+    assert told("d") == ([f"e.{inside}", "www.example.org"], "www.example.org")
+    assert told("f") == ([f"gone.{inside}"], "")
