@@ -26,6 +26,7 @@ from pinnace.client.client import Client
 from pinnace.core.clock import RealClock
 from pinnace.kubelet.configuration import Configuration, of_a_shared_machine
 from pinnace.kubelet.containerd import Containerd
+from pinnace.kubelet.oci import OciRuntime
 from pinnace.kubelet.part import Kubelet
 from pinnace.kubelet.runtime.cri.runtime import CriRuntime
 from pinnace.kubelet.volumes import mounts
@@ -72,12 +73,15 @@ class Node:
         self.store: Store | None = None
         self.client: Client = None  # type: ignore[assignment]
         self._plugins = Plugins(directory / "p", CNI_BIN)
+        #: What makes the containers; None for the best there is.
+        self.oci: OciRuntime | None = None
         self.containerd = self._containerd()
         self.kubelet: Kubelet = None  # type: ignore[assignment]
 
     def _containerd(self) -> Containerd:
         directory = self.directory / "c"
-        return Containerd(directory, self.clock, cni_bin=self._plugins.bin_dir, cni_conf=directory / "cni")
+        plugins = self._plugins.bin_dir
+        return Containerd(directory, self.clock, cni_bin=plugins, cni_conf=directory / "cni", runtime=self.oci)
 
     async def start_api(self) -> None:
         self.store = await open_store("memory://", stamp=stamp, clock=self.clock)

@@ -16,6 +16,7 @@ from pinnace.api import meta
 from pinnace.api.resources import NODES, PODS
 from pinnace.core.clock import RealClock
 from pinnace.kubelet.containerd import Containerd, ContainerdFailed
+from pinnace.kubelet.oci import ANNOTATION, OciRuntime
 
 SLEEP = ["sleep", "1000"]
 
@@ -106,6 +107,29 @@ async def test_many_pods_at_once() -> None:
         assert together < 30.0, "how long it should take is the benchmark's business"
         node_object = await node.client.get(NODES, "node")
         assert node_object["status"]["nodeInfo"]["containerRuntimeVersion"].startswith("containerd://1.")
+
+
+async def test_containers_keep_what_made_them_when_another_makes_the_next() -> None:
+    async with real_node() as node:
+        for number, name in enumerate(("crun", "runc", "crun")):
+            if number:
+                await node.kubelet.stop()  # and its containerd; the containers go on
+                node.oci = OciRuntime(name, f"/usr/sbin/{name}") if name == "runc" else None
+                await node.start_kubelet()
+            told = (await node.client.get(NODES, "node"))["metadata"]["annotations"][ANNOTATION]
+            assert told == name
+            limit = {"limits": {"memory": "32Mi", "cpu": "100m"}}
+            pod = f"pod-{number}"
+            await node.pod(pod, {"containers": [{"name": "main", "command": SLEEP, "resources": limit}]})
+            await node.wait_ready(pod)
+            for earlier in range(number + 1):
+                shown = await node.exec(f"pod-{earlier}", "sh", "-c", "hostname; grep Seccomp: /proc/1/status")
+                assert shown.split() == [f"pod-{earlier}", "Seccomp:", "0"]
+                status = (await node.get(f"pod-{earlier}"))["status"]["containerStatuses"][0]
+                assert status["restartCount"] == 0 and "running" in status["state"]
+        for number in range(3):
+            await node.client.delete(PODS, f"pod-{number}", "default")
+            await node.wait_gone(f"pod-{number}")
 
 
 async def test_containerd_that_cannot_start_says_why(tmp_path: Path) -> None:

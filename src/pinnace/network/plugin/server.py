@@ -69,8 +69,9 @@ class Plugins:
                 os.replace(fresh, target)
 
     async def start(self) -> None:
-        """From here on Pods are attached in the network namespace that the calling thread is in. Raises OSError."""
-        if not program.works_here():
+        """From here on Pods are attached in the network namespace that the calling thread is in. Idempotent. Raises
+        OSError; ValueError if the directory's path is too long."""
+        if self._server is not None or not program.works_here():
             return
         self._prepare()
         self._space = attach.Space()
