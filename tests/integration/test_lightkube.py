@@ -1,5 +1,5 @@
 """lightkube, blocking and asynchronous, against the ``pinnace`` fixture: what its own end-to-end tests ask of a
-cluster, but for what real containers do."""
+cluster, but for what real containers do, which is in tests/e2e/test_lightkube.py."""
 
 from __future__ import annotations
 
