@@ -147,7 +147,9 @@ def mark(row: Resource, old: Object, options: Object, now: float) -> Object | No
     elif held is not None and grace < held:  # a shorter grace period wins
         metadata["deletionTimestamp"] = timestamp(now + grace)
         metadata["deletionGracePeriodSeconds"] = grace
-    if definition:
+    if definition:  # the one kind that upstream marks without grace period and generation
+        metadata.pop("deletionGracePeriodSeconds", None)
+        metadata["generation"] = meta.generation(old)
         status.begin_deletion(new, timestamp(now))
     if namespace_content:
         metadata.pop("deletionGracePeriodSeconds", None)
