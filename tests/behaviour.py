@@ -17,6 +17,7 @@ _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _GENERATED = re.compile(r"\bgen-[a-z0-9]{5}\b")
 _AGE = re.compile(r"\d+s")
 _VERSION_FIELDS = {"resourceVersion"}
+_MANAGER = ("operation", "manager", "apiVersion", "subresource")
 
 
 class Normaliser:
@@ -29,6 +30,8 @@ class Normaliser:
         if isinstance(value, dict):
             return {key: self(item, key) for key, item in value.items()}
         if isinstance(value, list):
+            if field == "managedFields":  # by their times first, and each scenario was recorded within one second
+                value = sorted(value, key=lambda entry: [entry.get(key, "") for key in _MANAGER])
             return [self(item) for item in value]
         if not isinstance(value, str):
             return value

@@ -115,7 +115,6 @@ ACCOUNTS = (
         ANY,
         "an entry of its own for each subresource",
     ),
-    Account(r"scale 5 answer\.metadata\.managedFields\[0\]\.subresource", "scale", "see above: it comes first"),
     Account(r"scale 5 answer\.metadata\.managedFields\[0\]\.(time|fieldsV1\..*)", ABSENT, "see above"),
     Account(
         r"job [15] answer\.metadata\.managedFields\[0\]\.fieldsV1\.f:spec\.f:\w+", {}, "the new fields of Jobs above"
