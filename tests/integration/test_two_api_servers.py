@@ -274,6 +274,7 @@ def test_without_etcd_nobody_lies_and_with_it_everything_goes_on(pair: Pair) -> 
             cached = api("GET", f"{CONFIGMAPS}/before", query={"resourceVersion": "0"})
             assert cached.json["metadata"]["uid"] == made["metadata"]["uid"]
         pair.etcd.start()
+        wait_for(lambda: first("GET", "/readyz").status == 200, "the first to see etcd again")
         create(first, "after")
         assert second("GET", f"{CONFIGMAPS}/after").status == 200
         assert second("GET", f"{CONFIGMAPS}/lost").status == 404
