@@ -19,14 +19,16 @@ HERE = Path(__file__).parent
 INTERNAL = "internal.apiserver.k8s.io"
 TARGET = HERE.parent / "src" / "pinnace" / "api" / "generated" / "protobuf.txt"
 META = "k8s.io.apimachinery.pkg.apis.meta.v1."
+DEFINITIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1."
 SCALARS = {"string", "bytes", "bool", "int32", "int64", "uint32", "uint64", "double", "float"}
 #: Sent for every kind.
 OPTIONS = ("CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "Status")
 
 
 def roots() -> set[str]:
-    """The messages of every built-in kind of ``k8s.io/api``, of its list, and of what subresources speak."""
+    """The messages of every built-in kind, of its list, and of what subresources speak."""
     found = {META + name for name in OPTIONS}
+    found |= {DEFINITIONS + name for name in ("CustomResourceDefinition", "CustomResourceDefinitionList")}
     for row in builtin.registry():
         for kind in (row.gvk, *(subresource.kind for subresource in row.subresources.values())):
             package = "apiserverinternal" if kind.group == INTERNAL else kind.group.partition(".")[0] or "core"

@@ -49,6 +49,42 @@ def test_a_deployment_keeps_pointers_to_zero_and_drops_what_was_not_set():
     }
 
 
+def test_a_definitions_schemas_are_what_json_writes_them_as():
+    def entry(name: str, schema: bytes) -> bytes:
+        return block(29, block(1, name) + block(2, schema))
+
+    def schema(type: str, more: bytes = b"") -> bytes:
+        """As Go writes it: scalars that are not pointers even if empty."""
+        return block(1, "") + block(2, "") + block(5, type) + number(10, 0) + more + number(37, 0) + number(39, 0)
+
+    fields = (
+        entry("open", schema("object", block(30, number(1, 1))))
+        + entry("closed", schema("object", block(30, number(1, 0))))
+        + entry("map", schema("object", block(30, number(1, 1) + block(2, schema("string", number(13, 0))))))
+        + entry("list", schema("array", block(24, block(1, schema("string"))) + block(42, "set")))
+        + entry("off", schema("boolean", block(8, block(1, "false")) + number(38, 1)))
+        + entry("one", schema("integer", block(20, block(1, "0")) + block(20, block(1, "null")) + block(3, "")))
+    )
+    version = block(1, "v1") + number(2, 1) + number(3, 0) + block(4, block(1, schema("object", fields)))
+    spec = block(1, "example.com") + block(4, "Namespaced") + block(7, version) + number(10, 0)
+    obj = protobuf.decode(
+        body("apiextensions.k8s.io/v1", "CustomResourceDefinition", metadata("things.example.com") + block(2, spec))
+    )
+    [found] = obj["spec"]["versions"]
+    assert (found["served"], found["storage"]) == (True, False)
+    assert found["schema"]["openAPIV3Schema"] == {
+        "type": "object",
+        "properties": {
+            "open": {"type": "object", "additionalProperties": True},
+            "closed": {"type": "object", "additionalProperties": False},
+            "map": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 0}},
+            "list": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+            "off": {"type": "boolean", "default": False, "x-kubernetes-preserve-unknown-fields": True},
+            "one": {"type": "integer", "enum": [0, None], "$ref": ""},
+        },
+    }
+
+
 def test_a_pods_quantities_ports_and_inline_structs():
     quantity = block(1, "100m")
     resources = block(2, block(1, "cpu") + block(2, quantity))

@@ -26,6 +26,7 @@ from pinnace.core import clock
 MAGIC = b"k8s\0"
 TABLE = Path(__file__).parent.parent / "generated" / "protobuf.txt"
 META = "k8s.io.apimachinery.pkg.apis.meta.v1."
+DEFINITIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1."
 #: Deeper than any object of Kubernetes; a bound for hostile input.
 MAX_DEPTH = 60
 
@@ -64,6 +65,8 @@ def message_of(api_version: str, kind: str) -> str | None:
     group, version = split_api_version(api_version)
     package = "apiserverinternal" if group == "internal.apiserver.k8s.io" else group.partition(".")[0] or "core"
     name = f"k8s.io.api.{package}.{version}.{kind}"
+    if (group, version) == ("apiextensions.k8s.io", "v1"):
+        name = DEFINITIONS + kind
     if name in _lines():
         return name
     return META + kind if META + kind in _lines() else None
@@ -197,6 +200,8 @@ def _decode_value(type: str, value: Any, depth: int) -> Any:
     special = _SPECIAL.get(type)
     if special is not None:
         return special(_bytes(value))
+    if type in _UNIONS:
+        return _union(type, _bytes(value), depth + 1)
     return _decode_message(type, _bytes(value), depth + 1)
 
 
@@ -248,6 +253,17 @@ def _raw_json(data: memoryview) -> Any:
         raise DecodeError(f"embedded JSON: {error}") from None
 
 
+def _union(type: str, data: memoryview, depth: int) -> Any:
+    """What JSON writes in one of two forms: a schema, or something else."""
+    schema, other = _UNIONS[type]
+    found: list[Any] = []
+    for number, _, value in _fields(data):
+        if number == schema:
+            return _decode_value(_SCHEMA, value, depth)
+        found.append(_decode_value(other, value, depth))
+    return any(found) if other == "bool" else found
+
+
 def _items(data: memoryview) -> list[str]:
     return [_text(_bytes(value)) for number, _, value in _fields(data) if number == 1]
 
@@ -265,6 +281,7 @@ _SPECIAL: dict[str, Callable[[memoryview], Any]] = {
     META + "MicroTime": _micro_time,
     META + "FieldsV1": _raw_json,
     META + "Verbs": _items,
+    DEFINITIONS + "JSON": _raw_json,
     "k8s.io.apimachinery.pkg.runtime.RawExtension": _raw_json,
     "k8s.io.apimachinery.pkg.api.resource.Quantity": _quantity,
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
@@ -273,4 +290,11 @@ _SPECIAL: dict[str, Callable[[memoryview], Any]] = {
         for group in ("authentication", "authorization", "certificates")
         for version in ("v1", "v1beta1")
     },
+}
+_SCHEMA = DEFINITIONS + "JSONSchemaProps"
+#: Which field has the schema, and the type of the other one.
+_UNIONS = {
+    _SCHEMA + "OrArray": (1, _SCHEMA),
+    _SCHEMA + "OrBool": (2, "bool"),
+    _SCHEMA + "OrStringArray": (1, "string"),
 }
