@@ -73,9 +73,29 @@ def decode_object(
         raise unhandled(gvk, str(error)) from None
     if not problems:
         return obj, []
+    if duplicates and len(problems) > len(duplicates):
+        problems = _in_order(value, problems)
     if validation == STRICT:
         raise unhandled(gvk, "strict decoding error: " + ", ".join(problems))
     return obj, problems
+
+
+def _in_order(value: Any, problems: list[str]) -> list[str]:
+    """As their fields first come in the document: ``value``, and each problem has its field in quotes."""
+    places: dict[str, int] = {}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            for key, member in value.items():
+                here = f"{path}.{key}" if path else key
+                places[here] = len(places)
+                walk(member, here)
+        elif isinstance(value, list):
+            for index, member in enumerate(value):
+                walk(member, f"{path}[{index}]")
+
+    walk(value, "")
+    return sorted(problems, key=lambda problem: places.get(problem.split('"')[1], len(places)))
 
 
 def unhandled(gvk: GVK, why: str) -> ApiError:

@@ -218,6 +218,14 @@ def test_a_request_with_unknown_fields_by_field_validation() -> None:
     )
 
 
+def test_problems_come_as_in_the_document() -> None:
+    given = {"foo": 1, "data": {"a": "b"}, "bar": 1}
+    _, warnings = schema.decode_object(
+        GVK("", "v1", "ConfigMap"), CONFIG_MAP, given, schema.WARN, ['duplicate field "data.a"']
+    )
+    assert warnings == ['unknown field "foo"', 'duplicate field "data.a"', 'unknown field "bar"']
+
+
 def test_a_request_with_a_wrong_type_is_refused_whatever_the_field_validation() -> None:
     for validation in (schema.IGNORE, schema.WARN, schema.STRICT):
         with pytest.raises(ApiError) as caught:
