@@ -121,7 +121,7 @@ def test_others_can_verify_tokens(cluster: Cluster, kubectl37: Kubectl) -> None:
     token = kubectl37("create", "token", "default", "--audience=vault").strip()
     mine = cluster.api(token=kubectl37("create", "token", "default").strip())
     configuration = mine("GET", "/.well-known/openid-configuration").json
-    assert configuration["jwks_uri"] == f"{cluster.server}/openid/v1/jwks"
+    assert configuration["jwks_uri"] == "https://kubernetes.default.svc.cluster.local/openid/v1/jwks"
     key = jwt.PyJWK(mine("GET", "/openid/v1/jwks").json["keys"][0])
     assert jwt.decode(token, key, ["ES256"], audience="vault")["iss"] == configuration["issuer"]
 

@@ -89,7 +89,7 @@ class ApiServer:
         self._definitions = Controller(store, Client(self.transport(LOOPBACK), field_manager="kube-apiserver"), clock)
         self._registrar = Registrar(store, registry, self.backend.hub, self._definitions.changed)
         if auth is not None:
-            self.others.roots.update(issuer.handlers(auth.tokens, self._url))
+            self.others.roots.update(issuer.handlers(auth.tokens))
         self.others.roots["metrics"] = self._metrics
         #: Run in order after the listeners are up, before ``/readyz`` is ok.
         self.post_start: list[tuple[str, Callable[[], Awaitable[None]]]] = []

@@ -17,11 +17,11 @@ KEYS_PATH = "/openid/v1/jwks"
 KEYS_CONTENT_TYPE = "application/jwk-set+json"
 
 
-def openid_configuration(tokens: ServiceAccountTokens, server: str) -> Object:
-    """``server`` is the API server's URL as others reach it."""
+def openid_configuration(tokens: ServiceAccountTokens) -> Object:
+    """The keys are where the issuer is: who reaches one (a Pod) reaches the other, at whatever address that is."""
     return {
         "issuer": tokens.issuer,
-        "jwks_uri": f"{server}{KEYS_PATH}",
+        "jwks_uri": f"{tokens.issuer}{KEYS_PATH}",
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
@@ -33,13 +33,13 @@ def public_keys(tokens: ServiceAccountTokens) -> Object:
     return {"keys": [tokens.keys.public_jwk()]}
 
 
-def handlers(tokens: ServiceAccountTokens, server: Callable[[], str]) -> dict[str, Callable[[Request], Response]]:
-    """Handlers of both, by the first part of the path. ``server`` tells the API server's URL."""
+def handlers(tokens: ServiceAccountTokens) -> dict[str, Callable[[Request], Response]]:
+    """Handlers of both, by the first part of the path."""
 
     def configuration(request: Request) -> Response:
         if request.path != CONFIGURATION_PATH:
             return text(404, "404 page not found\n")
-        return _answer(request, openid_configuration(tokens, server()), "application/json")
+        return _answer(request, openid_configuration(tokens), "application/json")
 
     def keys(request: Request) -> Response:
         if request.path != KEYS_PATH:
