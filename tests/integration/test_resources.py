@@ -125,3 +125,11 @@ def test_openapi_describes_every_kind(bare_api: Api) -> None:
     document = bare_api("GET", index["apis/apps/v1"]["serverRelativeURL"]).json
     assert "io.k8s.api.apps.v1.Deployment" in document["components"]["schemas"]
     assert bare_api("GET", "/openapi/v2").json["swagger"] == "2.0"
+
+
+def test_reviews_have_no_tables(connection: http.client.HTTPSConnection) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    asked = {"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}
+    assert ask(connection, "POST", path, asked)[0] == 201
+    status, refused = ask(connection, "POST", path, asked, Accept=TABLE)
+    assert (status, refused["reason"]) == (406, "NotAcceptable")

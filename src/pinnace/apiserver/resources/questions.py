@@ -8,7 +8,7 @@ from pinnace.api.types import GVK, Object
 from pinnace.apiserver.auth.reviews import Handler as ReviewHandler
 from pinnace.apiserver.auth.tokenrequest import TokenRequests
 from pinnace.apiserver.request import Request
-from pinnace.apiserver.resources import body, create, ownership, render
+from pinnace.apiserver.resources import body, create, negotiation, ownership, render
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.resources.router import Handler
 from pinnace.apiserver.response import Response
@@ -20,6 +20,7 @@ def review(ask: ReviewHandler) -> Handler:
     """POST of a review that ``ask`` answers."""
 
     def handle(backend: Backend, request: Request, row: Resource) -> Response:
+        _expect_object(backend, request)
         posted = body.decode(request, row)
         create.place(posted, row, request.info.namespace)
         ownership.track_create(request, row, posted, backend.clock.now())
@@ -32,6 +33,7 @@ def token(tokens: TokenRequests) -> Handler:
     """POST of serviceaccounts/token."""
 
     async def handle(backend: Backend, request: Request, row: Resource) -> Response:
+        _expect_object(backend, request)
         info = request.info
         asked = body.decode(request, row, TOKEN_REQUEST)
         name = info.name
@@ -44,6 +46,12 @@ def token(tokens: TokenRequests) -> Handler:
             return render.plain(request, 201, made)
 
     return handle
+
+
+def _expect_object(backend: Backend, request: Request) -> None:
+    """Raises ApiError 406: these have no tables."""
+    if backend.wanted(request).shape != negotiation.OBJECT:
+        raise negotiation.not_acceptable(media_known=True)
 
 
 def _component(name: str) -> Object:
