@@ -6,6 +6,7 @@ by containerd's event stream; while that is down, and where it does not exist, a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -95,6 +96,9 @@ class CriRuntime:
         self._owner: dict[str, str] = {}  # sandbox or container -> Pod UID
         self._ips: dict[str, tuple[str, ...]] = {}
         self._containers: dict[str, Container] = {}  # as long as their state stays
+        #: Pod UID -> sandboxes, and containers with theirs, that were made since its last look: they are asked about
+        #: together with it.
+        self._made: dict[str, list[tuple[str, str]]] = {}
         self._notify: Callable[[str], None] = lambda uid: None
 
     # -- the connection
@@ -183,12 +187,16 @@ class CriRuntime:
         return await self._list({})
 
     async def pod(self, uid: str) -> PodState:
-        found = await self._list({"label_selector": {POD_UID: uid}})
+        found = await self._list({"label_selector": {POD_UID: uid}}, self._made.pop(uid, ()))
         return found.get(uid) or PodState(uid)
 
-    async def _list(self, selection: Config) -> dict[str, PodState]:
-        boxes = (await self._call("ListPodSandbox", {"filter": selection})).items
-        rows = (await self._call("ListContainers", {"filter": selection})).containers
+    async def _list(self, selection: Config, made: Sequence[tuple[str, str]] = ()) -> dict[str, PodState]:
+        box_list, row_list, *_ = await asyncio.gather(
+            self._call("ListPodSandbox", {"filter": selection}),
+            self._call("ListContainers", {"filter": selection}),
+            *(self._container(container, box, "") if container else self._addresses(box) for box, container in made),
+        )
+        boxes, rows = box_list.items, row_list.containers
         names: dict[str, tuple[str, str]] = {}
         sandboxes: dict[str, list[Sandbox]] = {}
         containers: dict[str, list[Container]] = {}
@@ -278,8 +286,13 @@ class CriRuntime:
 
     async def run_sandbox(self, config: Config) -> str:
         identity = str((await self._call("RunPodSandbox", {"config": config}, limit=240.0)).pod_sandbox_id)
-        self._owner[identity] = config["labels"][POD_UID]
+        self._have_made(config, identity)
         return identity
+
+    def _have_made(self, config: Config, sandbox: str, container: str = "") -> None:
+        uid = config["labels"][POD_UID]
+        self._owner[container or sandbox] = uid
+        self._made.setdefault(uid, []).append((sandbox, container))
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         await self._unless_gone("StopPodSandbox", {"pod_sandbox_id": sandbox_id})
@@ -291,7 +304,7 @@ class CriRuntime:
     async def create_container(self, sandbox_id: str, config: Config, sandbox: Config) -> str:
         fields = {"pod_sandbox_id": sandbox_id, "config": config, "sandbox_config": sandbox}
         identity = str((await self._call("CreateContainer", fields)).container_id)
-        self._owner[identity] = config["labels"][POD_UID]
+        self._have_made(config, sandbox_id, identity)
         return identity
 
     async def start_container(self, container_id: str) -> None:
