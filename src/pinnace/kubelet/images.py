@@ -91,8 +91,31 @@ class Puller:
         if self._objects is not None:
             self._objects.release(f"{uid}/pull")
 
-    async def ensure(self, pod: Object, spec: Object, sandbox: Config, *, field_path: str) -> Image:
-        """The image to create a container from, once it is there. Raises StartFailure."""
+    async def look(self, pod: Object) -> dict[str, Image]:
+        """What is there already for the containers that start first in a Pod, by their names. What cannot be told now
+        is left to ``ensure``."""
+        first = (pod["spec"].get("initContainers") or ())[:1] or pod["spec"]["containers"]
+        asked: dict[str, Image | None] = {}
+        found = {}
+        for spec in first:
+            name = str(spec["image"])
+            if pull_policy(spec) == "Always":
+                continue
+            if name not in asked:
+                try:
+                    asked[name] = await self._runtime.image(normalize(name))
+                except (ValueError, RuntimeFailure, TimeoutError) as error:
+                    log.debug("cannot look ahead for image %s: %s", name, error)
+                    asked[name] = None
+            if (image := asked[name]) is not None:
+                found[spec["name"]] = image
+        return found
+
+    async def ensure(
+        self, pod: Object, spec: Object, sandbox: Config, *, field_path: str, known: Image | None = None
+    ) -> Image:
+        """The image to create a container from, once it is there; ``known`` is what ``look`` has found just now. Raises
+        StartFailure."""
         image = str(spec["image"])
         try:
             full = normalize(image)
@@ -103,7 +126,7 @@ class Puller:
         policy = pull_policy(spec)
         if policy != "Always" or not self._runtime.real:
             try:
-                found = await self._runtime.image(full)
+                found = known or await self._runtime.image(full)
             except RuntimeFailure as error:
                 message = f'Failed to inspect image "{image}": {error}'
                 self._recorder.event(pod, WARNING, "InspectFailed", message, field_path=field_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,7 +21,7 @@ from pinnace.kubelet.lifecycle.situation import (
 from pinnace.kubelet.pods import hooks
 from pinnace.kubelet.pods.failure import StartFailure
 from pinnace.kubelet.pods.host import Host
-from pinnace.kubelet.runtime.base import EXITED, Config, PodState, RuntimeFailure
+from pinnace.kubelet.runtime.base import EXITED, Config, Image, PodState, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +51,15 @@ def find_spec(pod: Object, name: str) -> Object | None:
 class Starter:
     """Of one Pod; keeps what its containers need of the sandbox that they go into."""
 
-    __slots__ = ("_host", "_messages", "_mounted", "_sandbox")
+    __slots__ = ("_host", "_images", "_messages", "_mounted", "_sandbox")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._sandbox: tuple[int, Config] | None = None
         self._messages: dict[str, str] = {}  # ended container -> its termination message
         self._mounted = False
+        #: Container -> the image that was there for it while its sandbox was made.
+        self._images: dict[str, Image] | None = None
 
     async def _ready(self, pod: Object) -> None:
         if not self._mounted:
@@ -86,11 +89,15 @@ class Starter:
         """Raises StartFailure."""
         await self._ready(pod)
         config = await self._config(pod, attempt)
+        runtime, images = self._host.runtime, self._host.images
         async with AsyncExitStack() as stack:
-            if self._host.runtime.real:
+            if runtime.real:
                 await stack.enter_async_context(self._host.starts)
             try:
-                await self._host.runtime.run_sandbox(config)
+                if runtime.real:
+                    _, self._images = await asyncio.gather(runtime.run_sandbox(config), images.look(pod))
+                else:
+                    await runtime.run_sandbox(config)
             except (RuntimeFailure, TimeoutError) as error:
                 message = f"Failed to create pod sandbox: rpc error: code = {_code(error)} desc = {error}"
                 raise StartFailure(
@@ -112,7 +119,8 @@ class Starter:
             raise StartFailure("CreateContainerError", "the Pod's sandbox ended meanwhile", hold=0.0)
         box = await self._config(pod, sandbox.attempt)
         path = field_path(pod, action.name)
-        image = await self._host.images.ensure(pod, spec, box, field_path=path)
+        known = self._images.pop(action.name, None) if self._images else None
+        image = await self._host.images.ensure(pod, spec, box, field_path=path, known=None if late else known)
         async with AsyncExitStack() as stack:
             if runtime.real:
                 await stack.enter_async_context(self._host.starts)
