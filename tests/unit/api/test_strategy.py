@@ -211,8 +211,13 @@ def test_signing_requests_are_decided_at_their_own_endpoint() -> None:
     found = update(gvk, approved, old, "approval")
     assert found["status"] == {"conditions": [{"type": "Approved"}]}
     assert found["spec"] == {"request": "r"}
-    signed = update(gvk, {"metadata": {}, "status": {"certificate": "x"}}, found, "status")
-    assert signed["status"] == {"certificate": "x", "conditions": [{"type": "Approved"}]}
+    other = {"metadata": {}, "status": {"conditions": [{"type": "Approved"}, {"type": "Reviewed"}]}}
+    assert update(gvk, other, found, "approval")["status"] == other["status"]
+    changed = {"certificate": "x", "conditions": [{"type": "Mine"}, {"type": "Approved", "reason": "mine"}]}
+    signed = update(gvk, {"metadata": {}, "status": changed}, found, "status")
+    assert signed["status"] == {"certificate": "x", "conditions": [{"type": "Mine"}, {"type": "Approved"}]}
+    forgotten = update(gvk, {"metadata": {}, "status": {"certificate": "x"}}, found, "status")
+    assert forgotten["status"] == {"certificate": "x"}  # which validation refuses
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ async def test_a_kind_without_a_schema_is_described_as_open() -> None:
     document = orjson.loads(body(await fetch(api, "/openapi/v3/apis/stable.example.com/v1")))
     cron = document["components"]["schemas"]["com.example.stable.v1.Cron"]
     assert cron["x-kubernetes-preserve-unknown-fields"] is True
+    second = orjson.loads(body(await fetch(api, "/openapi/v2")))["definitions"]["com.example.stable.v1.Cron"]
+    assert (second["type"], second.keys() & {"properties", "x-kubernetes-preserve-unknown-fields"}) == ("object", set())
     item = document["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crons/{name}"]
     assert "application/strategic-merge-patch+json" not in item["patch"]["requestBody"]["content"]
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

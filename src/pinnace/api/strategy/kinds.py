@@ -28,26 +28,26 @@ def _signing_request_update(new: Object, old: Object) -> None:
 
 
 def _approval(new: Object, old: Object) -> None:
-    """The approval endpoint changes only the conditions Approved and Denied."""
-    decisions = [c for c in (new.get("status") or {}).get("conditions") or () if _is_decision(c)]
-    held = dict(old.get("status") or {})
-    rest = [c for c in held.pop("conditions", None) or () if not _is_decision(c)]
-    if rest or decisions:
-        held["conditions"] = rest + decisions
-    new["spec"], new["status"] = old.get("spec") or {}, held
-
-
-def _is_decision(condition: Object) -> bool:
-    return condition.get("type") in ("Approved", "Denied")
+    """The approval endpoint changes only the conditions."""
+    status = dict(old.get("status") or {})
+    status.pop("conditions", None)
+    if conditions := (new.get("status") or {}).get("conditions"):
+        status["conditions"] = conditions
+    new["spec"], new["status"] = old.get("spec") or {}, status
 
 
 def _csr_status(new: Object, old: Object) -> None:
-    """The status endpoint leaves the decisions alone; they are the approval endpoint's."""
+    """The status endpoint leaves the decisions as they are; one more or less is validation's to refuse."""
     status = new["status"] = dict(new.get("status") or {})
-    mine = [c for c in status.pop("conditions", None) or () if not _is_decision(c)]
-    theirs = [c for c in (old.get("status") or {}).get("conditions") or () if _is_decision(c)]
-    if theirs or mine:
-        status["conditions"] = theirs + mine
+    conditions = list(status.get("conditions") or ())
+    for type in ("Approved", "Denied"):
+        held = [c for c in (old.get("status") or {}).get("conditions") or () if c.get("type") == type]
+        places = [index for index, condition in enumerate(conditions) if condition.get("type") == type]
+        if len(held) == len(places):
+            for index, condition in zip(places, held, strict=True):
+                conditions[index] = condition
+    if conditions:
+        status["conditions"] = conditions
 
 
 def _persistent_volume(volume: Object) -> None:
