@@ -270,6 +270,22 @@ async def test_a_pods_own_answer_comes_as_it_is(tmp_path: Path, monkeypatch: pyt
         assert asked == ["GET /a/proxy/b%20c?x=1"] * 2
 
 
+async def test_a_pod_that_does_not_listen_is_no_fault_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = streams._connect
+
+    def nobody(time: Any, host: str, port: int, *rest: Any) -> Any:
+        return connect(time, "127.0.0.1", 1, *rest)
+
+    async with backend_of_a_pod(tmp_path, monkeypatch, "10.1.2.3") as (api, _):
+        monkeypatch.setattr(streams, "_connect", nobody)
+        answer = await api.call("GET", "/api/v1/namespaces/proxy/pods/web:9/proxy/")
+        assert (answer.status, answer.json()["reason"]) == (503, "ServiceUnavailable")
+        why = "error trying to reach service: dial tcp 127.0.0.1:1: connect: "
+        assert answer.json()["message"].startswith(why)
+
+
 async def test_who_may_only_read_gets_into_no_container(tmp_path: Path) -> None:
     async def kubelet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise AssertionError("nothing may reach the kubelet")

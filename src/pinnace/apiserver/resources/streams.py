@@ -193,7 +193,7 @@ class Streams:
             tls = ssl.create_default_context()
             tls.check_hostname = False  # as upstream: a Pod's certificate is its own affair
             tls.verify_mode = ssl.CERT_NONE
-        connection = await _connect(backend.clock, host, port, tls)
+        connection = await _connect(backend.clock, host, port, tls, _no_service)
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return await _exchange(
             connection, request, request.method, proxied_target(request), shown, errors_as_they_are=True
@@ -355,20 +355,29 @@ def _is_of_its_pod(backend: Backend, namespace: str, endpoint: Object, address: 
     return any(ip.get("ip") == address for ip in (pod.get("status") or {}).get("podIPs") or ())
 
 
-async def _connect(time: clock.Clock, host: str, port: int, tls: ssl.SSLContext | None) -> HttpConnection:
+def _no_kubelet(why: str) -> ApiError:
+    return ApiError(500, "InternalError", f"error dialing backend: {why}")
+
+
+def _no_service(why: str) -> ApiError:
+    return errors.unavailable(f"error trying to reach service: {why}")
+
+
+async def _connect(
+    time: clock.Clock,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    refusal: Callable[[str], ApiError] = _no_kubelet,
+) -> HttpConnection:
     try:
         async with clock.timeout(time, CONNECT_SECONDS):
             return await HttpConnection.connect(host, port, tls)
     except TimeoutError:
-        raise _unreachable(host, port, "i/o timeout") from None
+        why = "i/o timeout"
     except OSError as error:
-        raise _unreachable(host, port, error.strerror or str(error)) from None
-
-
-def _unreachable(host: str, port: int, why: str) -> ApiError:
-    return ApiError(
-        500, "InternalError", f"error dialing backend: dial tcp {host}:{port}: connect: {why}".replace("\n", " ")
-    )
+        why = (error.strerror or str(error)).replace("\n", " ").lower()  # as Go writes them
+    raise refusal(f"dial tcp {host}:{port}: connect: {why}")
 
 
 def passed_headers(request: Request, host: str) -> list[tuple[str, str]]:
@@ -401,6 +410,8 @@ async def _exchange(
         answer = await connection.request(method, target, passed_headers(request, host), body)
     except OSError as error:
         connection.close()
+        if errors_as_they_are:
+            raise _no_service(str(error)) from None
         raise ApiError(500, "InternalError", f"error sending request to {host}: {error}") from None
     except BaseException:
         connection.close()
