@@ -40,7 +40,7 @@ def schemas(row: Resource, version: Version) -> dict[str, Object]:
     list_kind = row.custom.list_kind if row.custom is not None else f"{row.kind}List"
     described = row.custom.schema if row.custom is not None else row.described
     node: Object = described if described is not None else {"type": "object", _KEEP: True}
-    body = {"type": "object"} if version == 2 and node.get(_KEEP) else _node(node, version)
+    body = _node({"type": "object"} if version == 2 and node.get(_KEEP) else node, version)
     if version == 3 or not (node.get(_KEEP) or node.get("nullable")):
         body["properties"] = _envelope(body.get("properties") or {}, version)
     return {
