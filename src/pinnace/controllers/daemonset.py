@@ -49,19 +49,17 @@ class DaemonSetController(kit.Controller):
         pod = new if new is not None else old
         if pod is None:
             return
+        for other in ownership.others_concerned(self._sets, "DaemonSet", old, new, self._match):
+            self.enqueue(other)
         owner = ownership.controller_in(self._sets, pod, "DaemonSet")
-        if owner is not None:
-            key = meta.key(owner)
-            if new is None or meta.is_deleting(new):
-                self._expectations.deleted(key, meta.uid(pod))
-            elif old is None:
-                self._expectations.created(key)
-            self.queue.add(key)
-        elif new is not None and meta.controller_of(new) is None and not meta.is_deleting(new):
-            if old is None or meta.labels(old) != meta.labels(new):
-                space = meta.namespace(new)
-                for found in ownership.owners_matching(self._sets, space, meta.labels(new), self._match):
-                    self.enqueue(found)
+        if owner is None:
+            return
+        key = meta.key(owner)
+        if new is None or meta.is_deleting(new):
+            self._expectations.deleted(key, meta.uid(pod))
+        elif old is None:
+            self._expectations.created(key)
+        self.queue.add(key)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         """Labels, taints and existence decide; heartbeats do not."""

@@ -60,15 +60,13 @@ class JobController(kit.Controller):
         pod = new if new is not None else old
         if pod is None:
             return
+        for other in ownership.others_concerned(self._jobs, "Job", old, new, self._match):
+            self.enqueue(other)
         ref = meta.controller_of(pod)
         job = ownership.controller_in(self._jobs, pod, "Job")
         if job is None:
             if jobstate.FINALIZER in meta.finalizers(pod) and (ref is None or ref["kind"] == "Job"):
                 self.queue.add(_ORPHAN + meta.key(pod))
-            if ref is None and new is not None and (old is None or meta.labels(old) != meta.labels(new)):
-                space = meta.namespace(new)
-                for owner in ownership.owners_matching(self._jobs, space, meta.labels(new), self._match):
-                    self.enqueue(owner)
             return
         key, uid = meta.key(job), meta.uid(pod)
         if new is None or jobstate.FINALIZER not in meta.finalizers(new):

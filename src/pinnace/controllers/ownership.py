@@ -135,3 +135,18 @@ def owners_matching(
 ) -> Iterable[Object]:
     """The owners of a namespace whose selector matches an orphan."""
     return [owner for owner in owners.in_namespace(namespace) if labels and match(owner)(labels)]
+
+
+def others_concerned(
+    owners: Informer, kind: str, old: Object | None, new: Object | None, match: Callable[[Object], Matcher]
+) -> list[Object]:
+    """Whom a change concerns besides the owner that the object has: the one that it had before, and, if it is an orphan
+    since this change or has other labels, whom it may suit."""
+    found: list[Object] = []
+    previous = controller_in(owners, old, kind)
+    if previous is not None and previous is not controller_in(owners, new or old, kind):
+        found.append(previous)
+    if new is not None and meta.controller_of(new) is None and not meta.is_deleting(new):
+        if old is None or meta.labels(old) != meta.labels(new) or meta.controller_of(old) is not None:
+            found += owners_matching(owners, meta.namespace(new), meta.labels(new), match)
+    return found

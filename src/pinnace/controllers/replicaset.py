@@ -55,23 +55,17 @@ class ReplicaSetController(kit.Controller):
         pod = new if new is not None else old
         if pod is None:
             return
+        for other in ownership.others_concerned(self._owners, self.kind, old, new, self._match):
+            self.enqueue(other)
         owner = ownership.controller_in(self._owners, pod, self.kind)
-        previous = ownership.controller_in(self._owners, old, self.kind)
-        if previous is not None and previous is not owner:
-            self.enqueue(previous)
-        if owner is not None:
-            key = meta.key(owner)
-            if new is None or meta.is_deleting(new):
-                self._expectations.deleted(key, meta.uid(pod))
-            elif old is None:
-                self._expectations.created(key)
-            self.queue.add(key)
-        elif new is not None and meta.controller_of(new) is None and not meta.is_deleting(new):
-            if old is None or meta.labels(old) != meta.labels(new) or meta.controller_of(old) is not None:
-                for owner in ownership.owners_matching(
-                    self._owners, meta.namespace(new), meta.labels(new), self._match
-                ):
-                    self.enqueue(owner)
+        if owner is None:
+            return
+        key = meta.key(owner)
+        if new is None or meta.is_deleting(new):
+            self._expectations.deleted(key, meta.uid(pod))
+        elif old is None:
+            self._expectations.created(key)
+        self.queue.add(key)
 
     async def sync(self, key: str) -> None:
         owner = self._owners.by_key(key)

@@ -149,3 +149,13 @@ async def test_a_pod_that_failed_is_replaced(cluster: Cluster) -> None:
     assert meta.uid(other) != meta.uid(pod)
     reasons = [reason for reason, _ in await cluster.events("agent")]
     assert reasons == ["SuccessfulCreate", "FailedDaemonPod", "SuccessfulDelete", "SuccessfulCreate"]
+
+
+async def test_adoption(cluster: Cluster) -> None:
+    await cluster.add_node("n1")
+    made = await cluster.create(DAEMON_SETS, daemon_set())
+    await cluster.settle()
+    (pod,) = await cluster.list(PODS)
+    await cluster.patch(PODS, meta.name(pod), {"metadata": {"ownerReferences": None}})
+    await cluster.settle()
+    assert [meta.controller_of(one) for one in await cluster.list(PODS)] == [meta.owner_reference(made)]

@@ -274,3 +274,19 @@ def test_index_text() -> None:
 def test_back_off_doubles_up_to_ten_minutes() -> None:
     waits = [jobstate.BackoffRecord(failures, 100.0).wait(100.0) for failures in range(9)]
     assert waits == [0, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
+async def test_adoption_and_release(cluster: Cluster) -> None:
+    made = await cluster.create(JOBS, job(parallelism=2, completions=4))
+    await cluster.settle()
+    pod = (await active(cluster))[0]
+    await cluster.patch(PODS, meta.name(pod), {"metadata": {"ownerReferences": None}})
+    await cluster.settle()
+    assert meta.controller_of(await cluster.get(PODS, meta.name(pod))) == meta.owner_reference(made)
+    assert len(await active(cluster)) == 2
+    alone = {"labels": dict.fromkeys(meta.labels(pod)), "ownerReferences": None}
+    await cluster.patch(PODS, meta.name(pod), {"metadata": alone})
+    await cluster.settle()
+    left = await cluster.get(PODS, meta.name(pod))
+    assert (meta.controller_of(left), meta.finalizers(left)) == (None, [])
+    assert len(await active(cluster)) == 3
