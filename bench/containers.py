@@ -1,8 +1,10 @@
 """Starting containers through the kubelet, beside the same calls made to containerd directly, in one run.
 
 A start through the kubelet is counted from the Pod's creation to its Ready condition at the API server. The raw start
-makes the same sandbox and container with the configurations that the kubelet made of a Pod like it. The CPU time is
-that of all there is to it: API server, kubelet, containerd, its shims, the OCI runtime, the Pod's own processes.
+makes the same sandbox and container with the configurations that the kubelet made of a Pod like it. Each begins when
+the node has been left alone for a moment: kernel and containerd clear up for a while after what was removed. The CPU
+time is that of all there is to it: API server, kubelet, containerd, its shims, the OCI runtime, the Pod's own
+processes.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from pinnace.kubelet.pods.cgroups import ROOT
 from pinnace.kubelet.runtime.base import POD_UID
 
 STARTS = 20
+#: Seconds that kernel and containerd have to clear up after what was removed.
+SETTLE = 0.3
 AT_ONCE = 50
 SPEC: dict[str, Any] = {"containers": [{"name": "main", "command": ["sleep", "3600"]}]}
 
@@ -63,7 +67,9 @@ async def _starts(spent: Path) -> tuple[float, float, float, float]:
         await ready.of("warm-up")
         through, raw = [], []
         for number in range(STARTS):
+            await asyncio.sleep(SETTLE)
             through.append(await ready.of(f"one-{number}"))
+            await asyncio.sleep(SETTLE)
             raw.append(await _raw(node, number))
             await _remove(node, f"one-{number}")
         before, began = _seconds(spent), time.perf_counter()
