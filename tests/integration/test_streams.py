@@ -268,6 +268,11 @@ async def test_a_pods_own_answer_comes_as_it_is(tmp_path: Path, monkeypatch: pyt
             answer = await api.call("GET", f"/api/v1/namespaces/proxy/{kind}/web/proxy/a/proxy/b%20c?x=1")
             assert (answer.status, answer.body, answer.headers["content-type"]) == (404, b"no", "text/html")
         assert asked == ["GET /a/proxy/b%20c?x=1"] * 2
+        for method in ("OPTIONS", "PUT", "DELETE"):
+            assert (await api.call(method, "/api/v1/namespaces/proxy/pods/web/proxy?a")).body == b"no"
+            assert asked[-1] == f"{method} /?a"
+        moved = await api.call("GET", "/api/v1/namespaces/proxy/services/web/proxy?a")
+        assert (moved.status, moved.headers["location"]) == (301, "/api/v1/namespaces/proxy/services/web/proxy/?a")
 
 
 async def test_a_pod_that_does_not_listen_is_no_fault_of_the_server(

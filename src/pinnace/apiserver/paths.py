@@ -21,7 +21,7 @@ def parse(request: Request) -> RequestInfo:
     else:
         return RequestInfo(request.method.lower(), path)
     verb = _VERBS.get(request.method, "")
-    if not verb:
+    if not verb and request.method != "OPTIONS":
         return RequestInfo(request.method.lower(), path)
     watching = False
     if rest[0] == "watch" and len(rest) > 1:  # the older form, still served
@@ -37,6 +37,8 @@ def parse(request: Request) -> RequestInfo:
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
+    if not verb and subresource != "proxy":  # which passes on whatever it is asked
+        return RequestInfo(request.method.lower(), path)
     if not name:
         if verb == "get":
             verb = "list"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -499,17 +499,32 @@ async def _to_client(pipe: Pipe, connection: HttpConnection) -> None:
         await pipe.write(data)
 
 
+def _below_root(
+    proxy: Callable[[Backend, Request, Resource], Awaitable[Answer]],
+) -> Callable[[Backend, Request, Resource], Awaitable[Answer]]:
+    """``proxy``, with pages asked for without a slash at the end sent to where they find their own links."""
+
+    async def handle(backend: Backend, request: Request, row: Resource) -> Answer:
+        page = request.method in ("GET", "HEAD") and "upgrade" not in request.headers
+        if page and request.path.endswith(f"/{request.info.name}/proxy"):
+            query = f"?{request.query_string}" if request.query_string else ""
+            return Response(301, headers=[("Location", f"{quote(request.path, safe='/:')}/{query}")])
+        return await proxy(backend, request, row)
+
+    return handle
+
+
 def handlers(streams: Streams) -> Sequence[tuple[str, str, dict[str, Any]]]:
     """(resource, subresource, handlers by verb) to register."""
     both = ("get", "create")
-    every = ("get", "create", "update", "patch", "delete")
+    every = ("get", "create", "update", "patch", "delete", "")  # OPTIONS has no verb
     execute, attach = streams.connect("exec"), streams.connect("attach")
     return (
         ("pods", "log", {"get": streams.logs}),
         ("pods", "exec", dict.fromkeys(both, execute)),
         ("pods", "attach", dict.fromkeys(both, attach)),
         ("pods", "portforward", dict.fromkeys(both, streams.portforward)),
-        ("pods", "proxy", dict.fromkeys(every, streams.pod_proxy)),
-        ("services", "proxy", dict.fromkeys(every, streams.service_proxy)),
-        ("nodes", "proxy", dict.fromkeys(every, streams.node_proxy)),
+        ("pods", "proxy", dict.fromkeys(every, _below_root(streams.pod_proxy))),
+        ("services", "proxy", dict.fromkeys(every, _below_root(streams.service_proxy))),
+        ("nodes", "proxy", dict.fromkeys(every, _below_root(streams.node_proxy))),
     )
