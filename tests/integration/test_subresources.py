@@ -92,7 +92,12 @@ def test_eviction(kubectl: Kubectl) -> None:
     refused = kubectl.run("create", "--raw", path, "-f", "-", input=json.dumps(body))
     assert "Cannot evict pod as it would violate the pod's disruption budget." in refused.stderr
     kubectl("delete", "pdb", "guard")
+    kubectl("patch", "pod", "p", "--type=merge", "--patch", '{"metadata": {"finalizers": ["example.com/stay"]}}')
     kubectl("create", "--raw", path, "-f", "-", input=json.dumps(body))
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/p", "--timeout=40s")
+    why = "jsonpath={.status.conditions[?(@.type=='DisruptionTarget')].reason}"
+    assert kubectl("get", "pod", "p", "--output", why) == "EvictionByEvictionAPI"
+    kubectl("patch", "pod", "p", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
     kubectl("wait", "--for=delete", "pod/p", "--timeout=40s")
 
 

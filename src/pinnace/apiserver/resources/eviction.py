@@ -37,9 +37,38 @@ async def evict(backend: Backend, request: Request, row: Resource) -> Response:
     delete.check_preconditions(row, pod, options)
     if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
         await _take_budget(backend, info.namespace, pod, dry=dry)
+    if not dry:
+        options = await _say_why(backend, row, info.namespace, info.name, options)
     await delete.delete_object(backend, request, row, info.namespace, info.name, options, dry=dry, admitted=True)
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return render.plain(request, 201, status)
+
+
+async def _say_why(backend: Backend, row: Resource, namespace: str, name: str, options: Object) -> Object:
+    """Write into the Pod's status that it is evicted, for Jobs' failure policies. Returns the options to delete it with."""
+    for _ in range(TRIES):
+        kv = backend.get(row, namespace, name)
+        pod = codec.read(kv, row)
+        delete.check_preconditions(row, pod, options)
+        status = pod.get("status") or {}
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastTransitionTime": timestamp(backend.clock.now()),
+            "observedGeneration": meta.generation(pod),
+        }
+        others = [one for one in status.get("conditions") or () if one.get("type") != condition["type"]]
+        told = {**pod, "status": {**status, "conditions": [*others, condition]}}
+        written = await backend.write(row, kv.key, told, kv.mod_revision)
+        if written is not None:
+            preconditions = options.get("preconditions") or {}
+            if preconditions.get("resourceVersion"):
+                revision = {"resourceVersion": str(written.mod_revision)}
+                options = {**options, "preconditions": {**preconditions, **revision}}
+            return options
+    raise errors.conflict(row.group, row.plural, name)
 
 
 async def _take_budget(backend: Backend, namespace: str, pod: Object, *, dry: bool) -> None:
