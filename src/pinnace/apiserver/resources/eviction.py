@@ -45,7 +45,7 @@ async def evict(backend: Backend, request: Request, row: Resource) -> Response:
 
 
 async def _say_why(backend: Backend, row: Resource, namespace: str, name: str, options: Object) -> Object:
-    """Write into the Pod's status that it is evicted, for Jobs' failure policies. Returns the options for its deletion."""
+    """Write into the Pod's status that it is evicted, for Jobs' failure policies; the options for its deletion."""
     for _ in range(TRIES):
         kv = backend.get(row, namespace, name)
         pod = codec.read(kv, row)
