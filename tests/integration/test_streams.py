@@ -214,7 +214,7 @@ async def backend_of_a_pod(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append((await reader.readuntil(b"\r\n\r\n")).decode().partition(" HTTP")[0])
-        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno")
+        writer.write(b'HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<a href="/up">.')
         await writer.drain()
         writer.close()
 
@@ -266,10 +266,11 @@ async def test_a_pods_own_answer_comes_as_it_is(tmp_path: Path, monkeypatch: pyt
         await api.client.update(ENDPOINT_SLICES, {**slice, "endpoints": endpoints})
         for kind in ("pods", "services"):
             answer = await api.call("GET", f"/api/v1/namespaces/proxy/{kind}/web/proxy/a/proxy/b%20c?x=1")
-            assert (answer.status, answer.body, answer.headers["content-type"]) == (404, b"no", "text/html")
+            led = f'<a href="/api/v1/namespaces/proxy/{kind}/web/proxy/up">.'
+            assert (answer.status, answer.body, answer.headers["content-type"]) == (404, led.encode(), "text/html")
         assert asked == ["GET /a/proxy/b%20c?x=1"] * 2
         for method in ("OPTIONS", "PUT", "DELETE"):
-            assert (await api.call(method, "/api/v1/namespaces/proxy/pods/web/proxy?a")).body == b"no"
+            assert (await api.call(method, "/api/v1/namespaces/proxy/pods/web/proxy?a")).status == 404
             assert asked[-1] == f"{method} /?a"
         moved = await api.call("GET", "/api/v1/namespaces/proxy/services/web/proxy?a")
         assert (moved.status, moved.headers["location"]) == (301, "/api/v1/namespaces/proxy/services/web/proxy/?a")

@@ -23,7 +23,7 @@ from pinnace.api.registry import Resource
 from pinnace.api.types import Object
 from pinnace.apiserver.auth.authorize import refused
 from pinnace.apiserver.request import Authorizer, Request, attributes_of
-from pinnace.apiserver.resources import codec
+from pinnace.apiserver.resources import codec, links
 from pinnace.apiserver.resources.backend import Backend
 from pinnace.apiserver.response import Answer, Pipe, Response, Stream, Takeover
 from pinnace.core import clock
@@ -195,9 +195,11 @@ class Streams:
             tls.verify_mode = ssl.CERT_NONE
         connection = await _connect(backend.clock, host, port, tls, _no_service)
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return await _exchange(
+        answer = await _exchange(
             connection, request, request.method, proxied_target(request), shown, errors_as_they_are=True
         )
+        prefix = "/".join(request.path.split("/")[: _proxied_from(request) + 1])
+        return links.Way(prefix, request.headers.get("host", ""), shown).answer(answer)
 
 
 def is_proxyable(host: str) -> bool:
@@ -233,7 +235,7 @@ async def _admit(backend: Backend, request: Request, row: Resource, what: str, o
 
 
 async def _admit_proxy(backend: Backend, request: Request, row: Resource) -> None:
-    path = "/".join(request.path.lstrip("/").split("/")[7 if request.info.namespace else 5 :])
+    path = "/".join(request.path.lstrip("/").split("/")[_proxied_from(request) :])
     await _admit(backend, request, row, "proxy", {"path": path} if path else {})
 
 
@@ -304,10 +306,14 @@ def split_proxied(text: str) -> tuple[str, str, str]:
     return ("http", parts[0], parts[1]) if len(parts) == 2 else ("http", text, "")
 
 
+def _proxied_from(request: Request) -> int:
+    """How many parts of the path are the proxy's: api, v1, (namespaces, NAMESPACE,) RESOURCE, NAME, proxy."""
+    return 7 if request.info.namespace else 5
+
+
 def proxied_target(request: Request) -> str:
     """The part of the path behind ``/proxy``, with the query."""
-    before = 7 if request.info.namespace else 5  # api, v1, (namespaces, NAMESPACE,) RESOURCE, NAME, proxy
-    rest = "/".join(request.path.lstrip("/").split("/")[before:])
+    rest = "/".join(request.path.lstrip("/").split("/")[_proxied_from(request) :])
     path = quote(f"/{rest}", safe="/:@!$&'()*+,;=~-._")
     return f"{path}?{request.query_string}" if request.query_string else path
 
