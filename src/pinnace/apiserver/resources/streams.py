@@ -513,6 +513,7 @@ def _below_root(
     async def handle(backend: Backend, request: Request, row: Resource) -> Answer:
         page = request.method in ("GET", "HEAD") and "upgrade" not in request.headers
         if page and request.path.endswith(f"/{request.info.name}/proxy"):
+            backend.get(row, request.info.namespace, split_proxied(request.info.name)[1])  # or there is nothing to see
             query = f"?{request.query_string}" if request.query_string else ""
             return Response(301, headers=[("Location", f"{quote(request.path, safe='/:')}/{query}")])
         return await proxy(backend, request, row)
