@@ -51,6 +51,7 @@ class Informer:
     ) -> None:
         self.gvr = gvr
         self._keep = keep
+        self._version = ""  # what the cache has reached; a watch that begins earlier would turn time back
         self.synced = asyncio.Event()  # set once the first list is in the cache
         self._client = client
         self._clock = clock
@@ -108,21 +109,21 @@ class Informer:
         is told of once."""
         backoff = Backoff(base=0.1, cap=30.0)
         random = Random()
-        version = told = ""
+        told = ""
         while True:
             try:
-                if not version:
-                    version = await self._list()
+                if not self._version:
+                    self._version = await self._list()
                     backoff.forget(self.gvr)
                     told = ""
-                before, began = version, self._clock.monotonic()
-                version = await self._watch(version, backoff)
+                before, began = self._version, self._clock.monotonic()
+                await self._watch(backoff)
                 told = ""
-                if version == before and self._clock.monotonic() - began < SHORT_WATCH:
+                if self._version == before and self._clock.monotonic() - began < SHORT_WATCH:
                     await self._clock.sleep(jitter(backoff.next(self.gvr), 0.5, random))
             except (ApiError, OSError, TimeoutError) as error:
                 if is_reason(error, "Expired", "Gone"):
-                    version = ""
+                    self._version = ""
                     log.debug("watch of %s is too old, listing again", self.gvr.group_resource)
                 elif str(error) != told:
                     told = str(error)
@@ -158,13 +159,13 @@ class Informer:
         self.synced.set()
         return str(page["metadata"]["resourceVersion"])
 
-    async def _watch(self, version: str, backoff: Backoff) -> str:
-        """Follow changes after ``version`` until the server ends the watch; the version reached."""
+    async def _watch(self, backoff: Backoff) -> None:
+        """Follow changes after the version reached until the server ends the watch, or it breaks off."""
         async with aclosing(
             self._client.watch(
                 self.gvr,
                 self._namespace,
-                resource_version=version,
+                resource_version=self._version,
                 label_selector=self._label_selector,
                 field_selector=self._field_selector,
             )
@@ -172,11 +173,10 @@ class Informer:
             async for batch in batches:
                 backoff.forget(self.gvr)
                 for event in batch:
-                    version = meta.resource_version(event.object)
                     if event.type != "BOOKMARK":
                         key = meta.key(event.object)
                         self._apply(key, None if event.type == "DELETED" else event.object)
-        return version
+                    self._version = meta.resource_version(event.object)
 
     def _apply(self, key: str, new: Object | None) -> None:
         old = self._objects.get(key)

@@ -43,24 +43,24 @@ class _Feed:
         self.gvr = gvr
         self.synced = asyncio.Event()
         self._collector = collector
+        self._version = ""  # what the graph has reached
         self._type = {"kind": kind, "apiVersion": gvr.api_version}
 
     async def run(self) -> None:
         """Until cancelled, or until the resource is not served any more."""
         backoff = Backoff(base=0.1, cap=30.0)
-        version = ""
         while True:
             try:
-                if not version:
-                    version = await self._list()
+                if not self._version:
+                    self._version = await self._list()
                     self.synced.set()
-                version = await self._watch(version, backoff)
+                await self._watch(backoff)
             except (ApiError, OSError, TimeoutError) as error:
                 if is_reason(error, "NotFound", "MethodNotAllowed"):
                     self.synced.set()
                     return
                 if is_reason(error, "Expired", "Gone"):
-                    version = ""
+                    self._version = ""
                 else:
                     level = logging.DEBUG if backoff.failures(self.gvr) else logging.WARNING  # once for each outage
                     log.log(level, "garbage collector cannot watch %s: %s", self.gvr.group_resource, error)
@@ -83,21 +83,20 @@ class _Feed:
                 self._collector.gone(node.uid)
         return str(page["metadata"]["resourceVersion"])
 
-    async def _watch(self, version: str, backoff: Backoff) -> str:
+    async def _watch(self, backoff: Backoff) -> None:
         # Without bookmarks: some seventy quiet watches would otherwise wake the process up every minute.
-        watch = self._collector.client.watch(self.gvr, resource_version=version, bookmarks=False)
+        watch = self._collector.client.watch(self.gvr, resource_version=self._version, bookmarks=False)
         async with aclosing(watch) as batches:
             async for batch in batches:
                 backoff.forget(self.gvr)
                 for event in batch:
-                    version = meta.resource_version(event.object)
                     if event.type == "DELETED":
                         self._collector.gone(meta.uid(event.object))
                     else:
                         self._collector.observe(self.gvr, event.object)
+                    self._version = meta.resource_version(event.object)
                 if (self.gvr.group, self.gvr.resource) in _DEFINITIONS:
                     self._collector.rediscover()
-        return version
 
 
 class GarbageCollector(kit.Controller):

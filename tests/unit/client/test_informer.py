@@ -100,12 +100,13 @@ async def test_list_then_watch():
     task.cancel()
 
 
-async def test_a_watch_that_ends_goes_on_from_where_it_was():
+@pytest.mark.parametrize("end", [None, ConnectionResetError("gone"), TimeoutError("too long")])
+async def test_a_watch_that_ends_or_breaks_goes_on_from_where_it_was(end: Exception | None):
     server = FakeServer()
     _, clock, _, task = await start(server)
     await server.feed.put([WatchEvent("ADDED", pod("a", 7))])
-    await server.feed.put(None)
-    await clock.settle()
+    await server.feed.put(end)
+    await clock.advance(1)
     assert server.watched_from == ["1", "7"]
     assert server.lists == 1
     task.cancel()
