@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.machine import Machine
+from tests.machine import Machine, eventually
 from tests.tools import Kubectl, helm_binary
 
 #: The image of the test machine's registry instead of the tag that the chart names.
@@ -33,4 +33,5 @@ def test_chart_installed_tested_upgraded_and_removed(helm: Helm, machine: Machin
     assert json.loads(kubectl("get", "deployment", "demo", "-o", "json"))["spec"]["replicas"] == 1
     helm("uninstall", "demo", *WAITING)
     kubectl("delete", "pod", "demo-test-connection")
-    assert kubectl("get", "all", "-l", "app.kubernetes.io/instance=demo", "-o", "name") == ""
+    of_it = ("get", "all", "-l", "app.kubernetes.io/instance=demo", "-o", "name")
+    eventually(lambda: kubectl(*of_it) == "", what="the last of the chart, which helm does not wait for, to go")
