@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.clusters import Cluster
+from tests.clusters import Cluster, wait_for
 from tests.integration.test_server_side_apply import scale
 from tests.tools import Kubectl, helm_binary
 
@@ -77,8 +77,11 @@ def test_life_of_a_chart(helm: Helm, kubectl37: Kubectl) -> None:
     ]
 
     helm("uninstall", "demo", *waiting)
-    left = kubectl37("get", "deployments,services,serviceaccounts,pods", "-o", "name").split()
-    assert set(left) == {"serviceaccount/default", "pod/demo-test-connection"}
+    kinds = ("get", "deployments,services,serviceaccounts,pods", "-o", "name")
+    left = {"serviceaccount/default", "pod/demo-test-connection"}
+    wait_for(
+        lambda: set(kubectl37(*kinds).split()) == left, "the last of the chart, which helm does not wait for, to go"
+    )
 
 
 def test_what_somebody_else_changed_is_a_conflict(helm: Helm, kubectl37: Kubectl) -> None:
