@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -350,32 +349,9 @@ def _conversion(errors: Errors, conversion: Object | None, at: str) -> None:
     where = f"{at}.webhookClientConfig"
     if client is None:
         errors.append(required(where, "required when strategy is set to Webhook"))
-    elif (client.get("url") is None) == (client.get("service") is None):
-        errors.append(required(where, "exactly one of url or service is required"))
-    elif client.get("url") is not None:
-        _url(errors, client["url"], f"{where}.url")
     else:
-        webhooks.target(errors, f"{where}.service", client["service"])
+        webhooks.client_config(errors, where, client)
     _review_versions(errors, versions, f"{at}.conversionReviewVersions")
-
-
-def _url(errors: Errors, text: str, at: str) -> None:
-    form = "desired format: https://host[:port]/path"
-    try:
-        url = urlsplit(text)
-    except ValueError as error:
-        errors.append(required(at, f"url must be a valid URL: {error}; {form}"))
-        return
-    if url.scheme != "https":
-        errors.append(invalid_value(at, url.scheme, f"'https' is the only allowed URL scheme; {form}"))
-    if not url.netloc:
-        errors.append(invalid_value(at, url.netloc, f"host must be specified; {form}"))
-    if url.username is not None:
-        errors.append(invalid_value(at, url.username, "user information is not permitted in the URL"))
-    if url.fragment:
-        errors.append(invalid_value(at, url.fragment, "fragments are not permitted in the URL"))
-    if url.query:
-        errors.append(invalid_value(at, url.query, "query parameters are not permitted in the URL"))
 
 
 def _review_versions(errors: Errors, versions: list[str], at: str) -> None:
