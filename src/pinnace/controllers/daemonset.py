@@ -55,10 +55,7 @@ class DaemonSetController(kit.Controller):
         if owner is None:
             return
         key = meta.key(owner)
-        if new is None or meta.is_deleting(new):
-            self._expectations.deleted(key, meta.uid(pod))
-        elif old is None:
-            self._expectations.created(key)
+        self._expectations.seen(key, old, new)
         self.queue.add(key)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pinnace.api import meta
+from pinnace.api.types import Object
 from pinnace.core.clock import Clock
 
 LIFETIME = 300.0
@@ -51,6 +53,15 @@ class Expectations:
     def deleted(self, key: str, uid: str) -> None:
         if (expected := self._expected.get(key)) is not None:
             expected.deletions.discard(uid)
+
+    def seen(self, key: str, old: Object | None, new: Object | None) -> None:
+        """The cache shows that an object which ``key`` owns went from ``old`` to ``new``; one that is being deleted is
+        as good as gone."""
+        obj = new or old
+        if obj is not None and (new is None or meta.is_deleting(new)):
+            self.deleted(key, meta.uid(obj))
+        elif old is None:
+            self.created(key)
 
     def pending_deletions(self, key: str) -> set[str]:
         expected = self._expected.get(key)

@@ -71,10 +71,7 @@ class JobController(kit.Controller):
         key, uid = meta.key(job), meta.uid(pod)
         if new is None or jobstate.FINALIZER not in meta.finalizers(new):
             self._released.get(key, set()).discard(uid)
-        if new is None or meta.is_deleting(new):
-            self._expectations.deleted(key, uid)
-        elif old is None:
-            self._expectations.created(key)
+        self._expectations.seen(key, old, new)
         self.queue.add(key)
 
     @staticmethod
