@@ -13,13 +13,13 @@ from tests.clusters import Cluster, wait_for
 from tests.tools import ROOT
 
 RUN = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from tests.clusters import Cluster
 cluster = Cluster(Path(sys.argv[1])).up("--parts", "apiserver")
 print("up", flush=True)
 if sys.argv[2] == "killed":
-    time.sleep(600)
+    signal.pause()
 """
 
 
